@@ -1,0 +1,1 @@
+//! The machine, played on the host for tests.

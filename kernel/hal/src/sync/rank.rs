@@ -1,0 +1,70 @@
+//! The order in which locks are taken: lower ranks first. Equal ranks are never held together, but for those
+//! that a function takes in a fixed order and marks with `lock_nested`.
+
+macro_rules! ranks {
+    ($( $(#[$doc:meta])* $name:ident = $value:literal; )*) => {
+        $( $(#[$doc])* pub const $name: u16 = $value; )*
+
+        /// Every rank with its name, lowest first.
+        pub const ALL: &[(u16, &str)] = &[$( ($value, stringify!($name)) ),*];
+    };
+}
+
+ranks! {
+    /// The list of processes, process groups and sessions.
+    PROCESS_TABLE = 10;
+    /// A process's threads, children and exit state.
+    PROCESS = 20;
+    /// An address space's mappings (a [`super::SleepLock`]; faults take it, so no copy to or from the application under it).
+    VM = 100;
+    /// The directory tree: renames.
+    RENAME = 200;
+    /// A directory's entries (`SleepLock`); a parent before its child.
+    DIRECTORY = 210;
+    /// A file system's own state (`SleepLock`).
+    FILE_SYSTEM = 220;
+    /// A file's contents and size (`SleepLock`).
+    INODE = 230;
+    /// A file's pages.
+    PAGE_CACHE = 240;
+    /// An open file description's offset (`SleepLock`, across a read or write).
+    OFFSET = 150;
+    /// The mount table.
+    MOUNTS = 250;
+    /// A process's descriptor table.
+    FD_TABLE = 300;
+    /// A process's working directory, root and umask.
+    FS_CONTEXT = 310;
+    /// An epoll instance's interest list.
+    EPOLL = 320;
+    /// A futex bucket.
+    FUTEX = 330;
+    /// Signal handlers and pending signals.
+    SIGNAL = 340;
+    /// A thread's small state: mask, names, identities.
+    THREAD = 350;
+    /// Timers that a process made.
+    TIMER = 360;
+    /// A pipe, socket or other object's buffer.
+    OBJECT = 400;
+    /// A terminal.
+    TTY = 410;
+    /// An epoll instance's list of ready files.
+    EPOLL_READY = 450;
+    /// Who waits for an object.
+    WAIT_QUEUE = 500;
+    /// The queue of a [`super::SleepLock`].
+    SLEEP_QUEUE = 510;
+    /// The kernel's run queues and timers.
+    SCHEDULER = 600;
+    /// A driver's queues.
+    DRIVER = 700;
+    /// Page tables.
+    PAGE_TABLE = 800;
+    /// Physical memory.
+    FRAMES = 900;
+    /// The kernel heap.
+    HEAP = 910;
+    /// Small leaf state that holds no other lock.
+    LEAF = 1000;
+}
