@@ -24,6 +24,8 @@ mod memory;
 mod regs;
 mod space;
 pub mod sync;
+#[cfg(all(test, feature = "fake"))]
+mod tests;
 mod wait;
 
 pub use addr::{PAGE_SIZE, PageRange, USER_END, UserAddr};
