@@ -8,8 +8,10 @@
 
 extern crate alloc;
 
+pub mod auxv;
 pub mod boot;
 pub mod channel;
 mod errno;
+pub mod vdso;
 
 pub use errno::{Errno, Result};
