@@ -1,0 +1,3 @@
+//! `hull`: see the library's `cli` module.
+
+fn main() {}
