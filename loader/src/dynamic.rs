@@ -13,7 +13,7 @@ use goblin::elf64::dynamic::{
 use goblin::elf64::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader};
 
 use crate::ElfError;
-use crate::elf::{self, Header, Position, u64_at};
+use crate::elf::{self, Header, Position, Role, u64_at};
 
 /// What a file says about its interpreter and libraries; every string is as it stands in the file, without NUL.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,11 +58,11 @@ pub fn read(bytes: &[u8]) -> Result<Dynamic<'_>, ElfError> {
     if first.get(4..6) != Some(&[2, 1]) {
         return Err(ElfError::Class);
     }
-    let header = Header::parse(&first)?;
+    let header = Header::parse(&first, Role::Program)?;
     let entries = header.program_headers(bytes)?;
 
     let mut found = Dynamic {
-        position: header.position,
+        position: header.position()?,
         interpreter: None,
         needed: Vec::new(),
         rpath: None,

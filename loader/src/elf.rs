@@ -20,6 +20,15 @@ pub const ENTRY_LEN: u16 = 56;
 /// Most program headers that Linux accepts: as many as fit into a page.
 pub const MAX_ENTRIES: u16 = 4096 / ENTRY_LEN;
 
+/// What a file is loaded as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The program that `execve` names (or the interpreter of a script).
+    Program,
+    /// The interpreter that a program names in `PT_INTERP`: the dynamic linker.
+    Interpreter,
+}
+
 /// Where a program may be put.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Position {
@@ -32,8 +41,8 @@ pub enum Position {
 /// The fields of an ELF header that loading needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// `e_type`.
-    pub position: Position,
+    /// `e_type`; [`Header::position`] is its meaning.
+    pub kind: u16,
     /// `e_entry`: the address of the first instruction, before the load bias is added.
     pub entry: u64,
     /// `e_phoff`: the file offset of the program headers.
@@ -44,31 +53,47 @@ pub struct Header {
 
 impl Header {
     /// Reads and checks a header, in Linux's order: magic, type, machine, then the program headers' size and
-    /// number.
+    /// number. The type of an interpreter is left to [`Header::position`]: Linux looks at it much later.
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn parse(bytes: &[u8; HEADER_LEN]) -> Result<Self, ElfError> {
+    pub fn parse(bytes: &[u8; HEADER_LEN], role: Role) -> Result<Self, ElfError> {
         if !bytes.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf);
         }
-        let position = match u16_at(bytes, 16) {
-            ET_EXEC => Position::Fixed,
-            ET_DYN => Position::Independent,
-            other => return Err(ElfError::Type(other)),
+        let header = Self {
+            kind: u16_at(bytes, 16),
+            entry: u64_at(bytes, 24),
+            entries_offset: u64_at(bytes, 32),
+            entries: u16_at(bytes, 56),
         };
+        if role == Role::Program {
+            header.position()?;
+        }
         match u16_at(bytes, 18) {
             EM_X86_64 => {}
             other => return Err(ElfError::Machine(other)),
         }
-        let (size, entries) = (u16_at(bytes, 54), u16_at(bytes, 56));
-        if size != ENTRY_LEN {
-            return Err(ElfError::EntrySize(size));
+        match u16_at(bytes, 54) {
+            ENTRY_LEN => {}
+            other => return Err(ElfError::EntrySize(other)),
         }
-        if entries == 0 || entries > MAX_ENTRIES {
-            return Err(ElfError::EntryCount(entries));
+        if header.entries == 0 || header.entries > MAX_ENTRIES {
+            return Err(ElfError::EntryCount(header.entries));
         }
-        Ok(Self { position, entry: u64_at(bytes, 24), entries_offset: u64_at(bytes, 32), entries })
+        Ok(header)
+    }
+
+    /// Says where the file may be put.
+    ///
+    /// # Errors
+    /// [`ElfError::Type`] if `e_type` is neither `ET_EXEC` nor `ET_DYN`.
+    pub fn position(&self) -> Result<Position, ElfError> {
+        match self.kind {
+            ET_EXEC => Ok(Position::Fixed),
+            ET_DYN => Ok(Position::Independent),
+            other => Err(ElfError::Type(other)),
+        }
     }
 
     /// Reads all program headers.

@@ -19,6 +19,11 @@ pub mod dynamic;
 pub mod elf;
 mod error;
 mod file;
+pub mod layout;
+pub mod plan;
+pub mod script;
+pub mod stack;
+pub mod vdso;
 
 pub use error::ElfError;
 pub use file::FileBytes;
