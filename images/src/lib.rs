@@ -15,5 +15,5 @@
 pub mod erofs;
 pub mod problem;
 // pub mod report;
-// pub mod resolve;
+pub mod resolve;
 pub mod tree;
