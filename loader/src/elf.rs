@@ -17,8 +17,8 @@ use crate::{ElfError, FileBytes};
 pub const HEADER_LEN: usize = 64;
 /// Size of a program header in bytes.
 pub const ENTRY_LEN: u16 = 56;
-/// Most program headers that Linux accepts: as many as fit into a page.
-pub const MAX_ENTRIES: u16 = 4096 / ENTRY_LEN;
+/// Most program headers that Linux accepts: 64 KiB of them (6.1 has a page as its limit; it was lifted later).
+pub const MAX_ENTRIES: u16 = 1170;
 
 /// What a file is loaded as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -18,7 +18,7 @@ pub enum ElfError {
     Machine(u16),
     /// `e_phentsize` is not 56.
     EntrySize(u16),
-    /// `e_phnum` is 0 or more than fits into a page.
+    /// `e_phnum` is 0 or more than fits into 64 KiB.
     EntryCount(u16),
     /// The file ends before its program headers do.
     HeadersCut,
@@ -117,7 +117,7 @@ impl fmt::Display for ElfError {
                 write!(f, "the program is for ELF machine {n}{}, not for x86_64 (62)", machine(*n))
             }
             Self::EntrySize(n) => write!(f, "program headers of {n} bytes, where a 64-bit file has 56"),
-            Self::EntryCount(n) => write!(f, "{n} program headers, where 1 to 73 are possible"),
+            Self::EntryCount(n) => write!(f, "{n} program headers, where 1 to 1170 are possible"),
             Self::HeadersCut => write!(f, "the file ends before its program headers do"),
             Self::HeaderCut => write!(f, "the file ends inside its ELF header"),
             Self::InterpreterLength(n) => {

@@ -177,7 +177,7 @@ mod tests {
             plan(crate::plan::tests::sample(Position::Fixed).as_slice(), Role::Program).expect("valid");
         assert_eq!(layout.place(&program), Place::Fixed);
         let brk = layout.brk(&program, 0);
-        assert!(brk > program.brk && brk <= program.brk + (1 << 30) && brk % 4096 == 0);
+        assert!(brk > program.brk && brk <= program.brk + (1 << 30) && brk.is_multiple_of(4096));
         let aligned = LoadPlan {
             position: Position::Independent,
             interpreter: Some(alloc::vec![b'x']),
@@ -185,7 +185,7 @@ mod tests {
             ..program
         };
         let Place::At(base) = layout.place(&aligned) else { panic!("it has an interpreter") };
-        assert_eq!(base % (2 << 20), 0);
+        assert!(base.is_multiple_of(2 << 20));
         assert!(base + (1 << 40) < Layout::new(u64::MAX - 1, Some(MOST)).stack_top);
     }
 

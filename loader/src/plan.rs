@@ -96,7 +96,8 @@ pub struct LoadPlan {
     pub align: u64,
     /// `e_entry`, without bias.
     pub entry: u64,
-    /// `PT_INTERP` without its NUL; only programs have one.
+    /// `PT_INTERP` without its NUL; only programs have one. It may be empty, which means the working directory, and
+    /// so `EACCES`.
     pub interpreter: Option<Vec<u8>>,
     /// What the program asks for its stack.
     pub stack: StackProt,
@@ -183,7 +184,7 @@ fn read_plan(file: &(impl FileBytes + ?Sized), role: Role) -> Result<LoadPlan, E
         entries_address: 0,
         entries: header.entries,
         brk: 0,
-        code: u64::MAX..0,
+        code: 0..0,
         data: 0..0,
     };
     for (entry, index) in entries.iter().zip(0_u16..) {
@@ -258,7 +259,8 @@ impl LoadPlan {
             self.entries_address = inside.wrapping_add(address);
         }
         if prot.execute {
-            self.code = self.code.start.min(address)..self.code.end.max(file_end);
+            let start = if self.code.is_empty() { address } else { self.code.start.min(address) };
+            self.code = start..self.code.end.max(file_end);
         }
         self.data = self.data.start.max(address)..self.data.end.max(file_end);
         self.brk = self.brk.max(end);
@@ -283,9 +285,6 @@ impl LoadPlan {
             && (self.position == Position::Independent || role == Role::Interpreter)
         {
             return Err(ElfError::NoSegments);
-        }
-        if self.code.is_empty() {
-            self.code = 0..0;
         }
         Ok(())
     }

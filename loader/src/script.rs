@@ -16,7 +16,7 @@ pub const MAX_NESTING: usize = 5;
 /// What a `#!` line says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Script<'a> {
-    /// Path of the interpreter; may be empty, and opening it is `ENOENT` then.
+    /// Path of the interpreter; may be empty, which means the working directory, and so `EACCES`.
     pub interpreter: &'a [u8],
     /// The rest of the line, as one argument.
     pub argument: Option<&'a [u8]>,
