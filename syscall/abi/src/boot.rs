@@ -25,6 +25,16 @@ pub enum Channel {
     Serial,
 }
 
+/// Where the root image is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Root {
+    /// In the boot module; a configuration block may follow it, at the next page.
+    #[default]
+    Module,
+    /// On the first virtio block device; the boot module then holds only a configuration block, or is absent.
+    Disk,
+}
+
 /// What to run and how; every field has a usable default.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Config {
@@ -46,6 +56,8 @@ pub struct Config {
     pub winsize: Option<(u16, u16)>,
     /// `hull.channel=raw|virtio|serial`.
     pub channel: Channel,
+    /// `hull.root=module|disk`.
+    pub root: Root,
     /// `hull.cpus`: processors to start, where the platform does not list them.
     pub cpus: Option<u32>,
     /// `hull.tsc_khz`: frequency of the time-stamp counter in kHz.
@@ -116,6 +128,13 @@ impl Config {
                     _ => return None,
                 }
             }
+            "root" => {
+                self.root = match value {
+                    "module" => Root::Module,
+                    "disk" => Root::Disk,
+                    _ => return None,
+                }
+            }
             "cpus" => self.cpus = Some(value.parse().ok().filter(|&n| n >= 1)?),
             "tsc_khz" => self.tsc_khz = Some(value.parse().ok().filter(|&n| n >= 1)?),
             "log" => {
@@ -147,6 +166,9 @@ impl Config {
         self.winsize = self.winsize.or(later.winsize);
         if self.channel == Channel::Raw {
             self.channel = later.channel;
+        }
+        if self.root == Root::Module {
+            self.root = later.root;
         }
         self.cpus = self.cpus.or(later.cpus);
         self.tsc_khz = self.tsc_khz.or(later.tsc_khz);
@@ -186,6 +208,9 @@ impl Config {
             Channel::Raw => {}
             Channel::Virtio => put("channel", "virtio".into()),
             Channel::Serial => put("channel", "serial".into()),
+        }
+        if self.root == Root::Disk {
+            put("root", "disk".into());
         }
         if let Some(n) = self.cpus {
             put("cpus", alloc::format!("{n}"));
@@ -275,6 +300,7 @@ mod tests {
             env: vec![b"A=b c".to_vec()],
             user: Some((1, 2, vec![3, 4])),
             winsize: Some((24, 80)),
+            root: Root::Disk,
             channel: Channel::Virtio,
             tty: true,
             no_aslr: true,
