@@ -8,10 +8,34 @@
 
 extern crate alloc;
 
+#[macro_use]
+mod macros;
+
 pub mod auxv;
 pub mod boot;
 pub mod channel;
 mod errno;
+pub mod fs;
+pub mod futex;
+pub mod inotify;
+pub mod io;
+pub mod ioctl;
+pub mod ipc;
+pub mod mm;
+pub mod mount;
+pub mod netlink;
+pub mod nr;
+pub mod poll;
+pub mod process;
+pub mod sched;
+pub mod signal;
+pub mod socket;
+pub mod time;
+pub mod tty;
+pub mod uring;
 pub mod vdso;
 
 pub use errno::{Errno, Result};
+
+#[cfg(test)]
+mod layout;
