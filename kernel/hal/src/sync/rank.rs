@@ -15,6 +15,10 @@ ranks! {
     PROCESS_TABLE = 10;
     /// A process's threads, children and exit state.
     PROCESS = 20;
+    /// An open file description's offset (`SleepLock`, across a read or write, so below `VM`).
+    OFFSET = 90;
+    /// Who writes to a file or changes its size (`SleepLock`, across a copy from the application, so below `VM`).
+    FILE_WRITE = 95;
     /// An address space's mappings (a [`super::SleepLock`]; faults take it, so no copy to or from the application under it).
     VM = 100;
     /// The directory tree: renames.
@@ -27,10 +31,10 @@ ranks! {
     INODE = 230;
     /// A file's pages.
     PAGE_CACHE = 240;
-    /// An open file description's offset (`SleepLock`, across a read or write).
-    OFFSET = 150;
     /// The mount table.
     MOUNTS = 250;
+    /// What a name in the directory tree is linked to.
+    DENTRY = 260;
     /// A process's descriptor table.
     FD_TABLE = 300;
     /// A process's working directory, root and umask.
@@ -61,10 +65,10 @@ ranks! {
     DRIVER = 700;
     /// Page tables.
     PAGE_TABLE = 800;
+    /// The kernel heap.
+    HEAP = 890;
     /// Physical memory.
     FRAMES = 900;
-    /// The kernel heap.
-    HEAP = 910;
     /// Small leaf state that holds no other lock.
     LEAF = 1000;
 }
