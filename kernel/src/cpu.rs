@@ -1,0 +1,111 @@
+//! What each processor has for itself.
+//!
+//! The GS base points to the processor's [`Cpu`] whenever the kernel runs. Kernel code is not preempted, so what
+//! [`this`] returns stays the current processor's until the caller parks, yields, passes a checkpoint or touches
+//! the application's memory (which may park on a page fault).
+
+use core::cell::UnsafeCell;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use crate::mm::frames::FrameCache;
+use crate::mm::heap::Magazines;
+
+/// Processors that the kernel uses at most (`hal::CpuSet` has 64 bits).
+pub(crate) const MAX_CPUS: usize = 64;
+
+/// State that only its own processor reaches, through [`this`].
+pub(crate) struct LocalCell<T>(UnsafeCell<T>);
+
+impl<T> LocalCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Lends the value. `f` must not park, and must not reach the same cell again.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: only the owning processor calls this, kernel code is neither interrupted nor preempted while `f`
+        // runs, and no `f` in this crate nests a call on the same cell.
+        f(unsafe { &mut *self.0.get() })
+    }
+}
+
+/// One processor's state. The entry code knows the offsets of the first fields.
+#[repr(C, align(64))]
+pub(crate) struct Cpu {
+    /// Address of this structure, for `gs:0`.
+    this: AtomicPtr<Self>,
+    /// Top of the running thread's kernel stack.
+    pub(crate) kernel_stack: AtomicU64,
+    /// Where the system-call entry keeps the application's stack pointer for a moment.
+    user_stack: AtomicU64,
+    /// Number from 0.
+    pub(crate) id: AtomicU32,
+    /// Number of its local APIC.
+    pub(crate) apic: AtomicU32,
+    /// It takes work.
+    pub(crate) online: AtomicBool,
+    /// Free frames.
+    pub(crate) frames: LocalCell<FrameCache>,
+    /// How many those are, for the statistics.
+    pub(crate) cached_frames: AtomicUsize,
+    /// Free heap blocks.
+    pub(crate) magazines: LocalCell<Magazines>,
+}
+
+// SAFETY: fields that other processors reach are atomics or locks; `LocalCell`s are reached by their owner alone.
+unsafe impl Sync for Cpu {}
+
+impl Cpu {
+    const fn new() -> Self {
+        Self {
+            this: AtomicPtr::new(null_mut()),
+            kernel_stack: AtomicU64::new(0),
+            user_stack: AtomicU64::new(0),
+            id: AtomicU32::new(0),
+            apic: AtomicU32::new(0),
+            online: AtomicBool::new(false),
+            frames: FrameCache::new(),
+            cached_frames: AtomicUsize::new(0),
+            magazines: Magazines::new(),
+        }
+    }
+}
+
+/// The boot processor's state; the others' is allocated when they start.
+static BOOT: Cpu = Cpu::new();
+static ALL: [AtomicPtr<Cpu>; MAX_CPUS] = [const { AtomicPtr::new(null_mut()) }; MAX_CPUS];
+
+/// Makes the boot processor's state reachable: the first thing that Rust code does.
+pub(crate) fn init_boot() {
+    install(&BOOT, 0);
+}
+
+/// Registers a processor's state and points this processor's GS base to it.
+fn install(cpu: &'static Cpu, id: u32) {
+    let pointer = core::ptr::from_ref(cpu).cast_mut();
+    cpu.this.store(pointer, Ordering::Relaxed);
+    cpu.id.store(id, Ordering::Relaxed);
+    ALL[id as usize].store(pointer, Ordering::Release);
+    crate::arch::set_local_base(pointer.expose_provenance() as u64);
+}
+
+/// Returns this processor's state.
+#[inline(always)]
+pub(crate) fn this() -> &'static Cpu {
+    // SAFETY: the GS base points to a `Cpu` that lives for ever from `init_boot` on.
+    unsafe { &*crate::arch::local_base() }
+}
+
+/// Returns a processor's state by number, if it was started.
+pub(crate) fn by_id(id: usize) -> Option<&'static Cpu> {
+    let pointer = ALL.get(id)?.load(Ordering::Acquire);
+    // SAFETY: registered pointers are to states that live for ever.
+    unsafe { pointer.as_ref() }
+}
+
+/// Goes through all processors that were started.
+pub(crate) fn all() -> impl Iterator<Item = &'static Cpu> {
+    (0..MAX_CPUS).map_while(by_id)
+}

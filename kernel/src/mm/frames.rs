@@ -1,0 +1,249 @@
+//! Physical memory by the frame: reference counts, per-processor caches over the buddy allocator, contents.
+
+use core::num::NonZeroU32;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use hal::sync::{Lock, rank};
+use hal::{Fill, FramePool, FrameUsage, PAGE_SIZE};
+
+use super::buddy::{Buddy, MAX_ORDER, Table};
+use super::layout;
+use crate::arch::copy;
+use crate::cpu::{self, LocalCell};
+
+/// Order of a 2 MiB block.
+pub(crate) const LARGE_ORDER: usize = 9;
+/// Frames in a processor's cache, and how many move at once between it and the buddy allocator.
+const CACHE: usize = 64;
+const BATCH: usize = 32;
+
+struct Pool {
+    table: Table,
+    buddy: Lock<Buddy, { rank::FRAMES }>,
+    /// The boot module's frames: never freed, counted as shared for ever, and without entries in the table.
+    image_first: u32,
+    image_count: u32,
+    total: u64,
+}
+
+static POOL: spin::Once<Pool> = spin::Once::new();
+/// Free single frames of one processor.
+pub(crate) struct FrameCache {
+    frames: [u32; CACHE],
+    count: usize,
+}
+
+impl FrameCache {
+    pub(crate) const fn new() -> LocalCell<Self> {
+        LocalCell::new(Self { frames: [0; CACHE], count: 0 })
+    }
+}
+
+#[inline(always)]
+fn pool() -> &'static Pool {
+    POOL.get().expect("memory is set up before anything allocates")
+}
+
+/// Starts the pool. `zones` are the free runs of frames; `image` is the boot module's.
+pub(super) fn init(
+    entries: &'static [AtomicU32],
+    zones: impl Iterator<Item = (u32, u32)>,
+    image: (u32, u32),
+) {
+    POOL.call_once(|| {
+        let table = Table::new(entries);
+        let mut buddy = Buddy::new(table);
+        for (first, end) in zones {
+            buddy.add_zone(first, end);
+        }
+        let total = buddy.free;
+        Pool { table, buddy: Lock::new(buddy), image_first: image.0, image_count: image.1, total }
+    });
+}
+
+impl Pool {
+    /// Says whether the frame belongs to the boot module.
+    #[inline(always)]
+    fn is_image(&self, frame: u32) -> bool {
+        frame.wrapping_sub(self.image_first) < self.image_count
+    }
+
+    #[inline]
+    fn take_one(&self) -> Option<u32> {
+        let cpu = cpu::this();
+        cpu.frames.with(|cache| {
+            if cache.count == 0 {
+                self.refill(cache);
+            }
+            cache.count = cache.count.checked_sub(1)?;
+            cpu.cached_frames.store(cache.count, Ordering::Relaxed);
+            Some(cache.frames[cache.count])
+        })
+    }
+
+    #[cold]
+    fn refill(&self, cache: &mut FrameCache) {
+        let mut buddy = self.buddy.lock();
+        while cache.count < BATCH {
+            let Some(frame) = buddy.allocate(0) else { break };
+            cache.frames[cache.count] = frame;
+            cache.count += 1;
+        }
+    }
+
+    #[inline]
+    fn give_one(&self, frame: u32) {
+        let cpu = cpu::this();
+        cpu.frames.with(|cache| {
+            if cache.count == CACHE {
+                self.drain(cache);
+            }
+            cache.frames[cache.count] = frame;
+            cache.count += 1;
+            cpu.cached_frames.store(cache.count, Ordering::Relaxed);
+        });
+    }
+
+    /// Gives the frames that were put in first back, so that the warm ones stay.
+    #[cold]
+    fn drain(&self, cache: &mut FrameCache) {
+        let mut buddy = self.buddy.lock();
+        for &frame in &cache.frames[..BATCH] {
+            buddy.release(frame, 0);
+        }
+        drop(buddy);
+        cache.frames.copy_within(BATCH.., 0);
+        cache.count = CACHE - BATCH;
+    }
+}
+
+/// Takes 2^order contiguous frames for the kernel; each has a reference count of one.
+pub(crate) fn allocate_block(order: usize) -> Option<NonZeroU32> {
+    if order > MAX_ORDER {
+        return None;
+    }
+    let pool = pool();
+    let frame = pool.buddy.lock().allocate(order)?;
+    for i in 0..1 << order {
+        pool.table.entry(frame + i).store(1, Ordering::Relaxed);
+    }
+    NonZeroU32::new(frame)
+}
+
+/// Takes `count` contiguous frames for the kernel (at most 1024); what the block has more is given back.
+pub(crate) fn allocate_run(count: u32) -> Option<NonZeroU32> {
+    let order = count.next_power_of_two().trailing_zeros();
+    let first = allocate_block(order as usize)?;
+    let rest = (1 << order) - count;
+    if rest > 0 {
+        pool().buddy.lock().release_run(first.get() + count, rest);
+    }
+    Some(first)
+}
+
+/// Gives contiguous frames back that [`allocate_block`] or [`allocate_run`] took, all or a part.
+pub(crate) fn release_run(first: NonZeroU32, count: u32) {
+    pool().buddy.lock().release_run(first.get(), count);
+}
+
+/// Says whether memory is set up.
+pub(crate) fn is_ready() -> bool {
+    POOL.get().is_some()
+}
+
+/// The pool as `hal` sees it.
+pub(crate) struct Frames;
+
+fn page(frame: NonZeroU32) -> *mut u8 {
+    layout::direct(u64::from(frame.get()) << 12)
+}
+
+impl FramePool for Frames {
+    #[inline]
+    fn allocate(&self, fill: Fill) -> Option<NonZeroU32> {
+        let pool = pool();
+        let frame = NonZeroU32::new(pool.take_one()?)?;
+        pool.table.entry(frame.get()).store(1, Ordering::Relaxed);
+        if fill == Fill::Zero {
+            // SAFETY: the frame was free, so nobody else uses its memory; the direct map covers it.
+            unsafe { copy::zero_page(page(frame)) };
+        }
+        Some(frame)
+    }
+
+    fn allocate_large(&self, fill: Fill) -> Option<NonZeroU32> {
+        let first = allocate_block(LARGE_ORDER)?;
+        if fill == Fill::Zero {
+            for i in 0..1 << LARGE_ORDER {
+                let at = page(first.saturating_add(i));
+                // SAFETY: as in `allocate`.
+                unsafe { copy::zero_page(at) };
+            }
+        }
+        Some(first)
+    }
+
+    #[inline]
+    fn retain(&self, frame: NonZeroU32) {
+        let pool = pool();
+        if !pool.is_image(frame.get()) {
+            let before = pool.table.entry(frame.get()).fetch_add(1, Ordering::Relaxed);
+            debug_assert!(before > 0 && before < 1 << 31, "retain of free frame {frame:#x}");
+        }
+    }
+
+    #[inline]
+    fn release(&self, frame: NonZeroU32) {
+        let pool = pool();
+        if pool.is_image(frame.get()) {
+            return;
+        }
+        let entry = pool.table.entry(frame.get());
+        // The only owner may skip the locked operation: nobody else can add a reference meanwhile.
+        let last = entry.load(Ordering::Acquire) == 1 || entry.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last {
+            entry.store(0, Ordering::Relaxed);
+            pool.give_one(frame.get());
+        }
+    }
+
+    #[inline]
+    fn references(&self, frame: NonZeroU32) -> u32 {
+        let pool = pool();
+        if pool.is_image(frame.get()) {
+            return u32::MAX >> 1;
+        }
+        pool.table.entry(frame.get()).load(Ordering::Acquire)
+    }
+
+    fn read(&self, frame: NonZeroU32, offset: usize, to: &mut [u8]) {
+        let len = to.len().min(PAGE_SIZE - offset.min(PAGE_SIZE));
+        // SAFETY: the range lies in one page, which the direct map covers; an application may write to it meanwhile,
+        // which the copy routine, in assembly, tolerates.
+        unsafe { copy::copy(to.as_mut_ptr(), page(frame).add(offset), len) };
+    }
+
+    fn write(&self, frame: NonZeroU32, offset: usize, from: &[u8]) {
+        let len = from.len().min(PAGE_SIZE - offset.min(PAGE_SIZE));
+        // SAFETY: as in `read`.
+        unsafe { copy::copy(page(frame).add(offset), from.as_ptr(), len) };
+    }
+
+    fn zero(&self, frame: NonZeroU32, offset: usize, len: usize) {
+        let len = len.min(PAGE_SIZE - offset.min(PAGE_SIZE));
+        // SAFETY: as in `read`.
+        unsafe { copy::zero(page(frame).add(offset), len) };
+    }
+
+    fn copy(&self, from: NonZeroU32, to: NonZeroU32) {
+        // SAFETY: two pages of the direct map; as in `read`.
+        unsafe { copy::copy(page(to), page(from), PAGE_SIZE) };
+    }
+
+    fn usage(&self) -> FrameUsage {
+        let pool = pool();
+        let cached: usize = cpu::all().map(|cpu| cpu.cached_frames.load(Ordering::Relaxed)).sum();
+        let free = pool.buddy.lock().free + cached as u64;
+        FrameUsage { total: pool.total, free }
+    }
+}
