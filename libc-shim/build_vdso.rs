@@ -15,7 +15,7 @@ use std::process::Command;
 ///
 /// # Panics
 /// With the tool's own words if the compiler or the linker is missing or fails.
-pub fn build(out: &Path) -> PathBuf {
+pub(crate) fn build(out: &Path) -> PathBuf {
     let source = source_directory();
     let object = out.join("vdso.o");
     let image = out.join("vdso.so");
@@ -31,12 +31,9 @@ pub fn build(out: &Path) -> PathBuf {
         // The host's absolute paths do not belong into the image.
         .arg("--remap-path-prefix")
         .arg(prefixed(&source, "=libc-shim"))
-        .arg("--emit")
-        .arg({
-            let mut emit = OsString::from("obj=");
-            emit.push(&object);
-            emit
-        })
+        // A directory and not a file: the compiler's intermediate files go there too then.
+        .args(["--emit", "obj", "--out-dir"])
+        .arg(out)
         .arg(source.join("src/lib.rs"));
     run(compile);
 
@@ -67,7 +64,7 @@ pub fn build(out: &Path) -> PathBuf {
 }
 
 /// Lists the files that the image is made of, for `cargo::rerun-if-changed`.
-pub fn inputs() -> Vec<PathBuf> {
+pub(crate) fn inputs() -> Vec<PathBuf> {
     let source = source_directory();
     let files = ["src", "vdso.lds", "vdso.ver", "build_vdso.rs", "../syscall/abi/src/vdso.rs"];
     files.iter().map(|file| source.join(file)).collect()

@@ -10,6 +10,7 @@ use crate::machine;
 
 const CLOCK_MONOTONIC_RAW: u32 = 4;
 const COARSE_MASK: u32 = 1 << 5 | 1 << 6;
+const EXACT_MASK: u32 = CLOCK_MASK & !COARSE_MASK;
 
 /// How to find out the number of the processor.
 pub(crate) enum Reading {
@@ -18,19 +19,26 @@ pub(crate) enum Reading {
     SystemCall,
 }
 
-/// Returns a clock's time in nanoseconds; `None` if only the kernel knows it.
+/// Returns an exact clock's time in nanoseconds; `None` for other clocks, or if only the kernel knows it.
 #[inline(always)]
-pub(crate) fn read(clock: u32) -> Option<u64> {
-    if clock as usize >= CLOCKS || CLOCK_MASK & (1 << clock) == 0 {
+pub(crate) fn read_exact_clock(clock: u32) -> Option<u64> {
+    if clock as usize >= CLOCKS || EXACT_MASK & (1 << clock) == 0 {
         return None;
     }
-    let data = machine::data();
-    if COARSE_MASK & (1 << clock) != 0 { read_coarse(data, clock) } else { read_exact(data, clock) }
+    read_exact(machine::data(), clock)
+}
+
+/// Returns a coarse clock's time in nanoseconds; `None` for other clocks, or if only the kernel knows it.
+#[inline(always)]
+pub(crate) fn read_coarse_clock(clock: u32) -> Option<u64> {
+    if clock as usize >= CLOCKS || COARSE_MASK & (1 << clock) == 0 {
+        return None;
+    }
+    read_coarse(machine::data(), clock)
 }
 
 #[inline(always)]
 fn read_exact(data: &VdsoData, clock: u32) -> Option<u64> {
-    // MONOTONIC_RAW's rate stands directly behind the others' rate; both loads are cheaper than a branch.
     let is_raw = clock == CLOCK_MONOTONIC_RAW;
     loop {
         let seq = data.seq.load(Acquire);
@@ -78,7 +86,7 @@ fn read_coarse(data: &VdsoData, clock: u32) -> Option<u64> {
     }
 }
 
-/// Returns the coarse clocks' resolution if the clock is one that [`read`] can answer (the exact ones have 1 ns).
+/// Returns the coarse clocks' resolution if the clock is one of the page's (the exact ones have 1 ns).
 pub(crate) fn resolution(clock: u32) -> Option<u32> {
     if clock as usize >= CLOCKS || CLOCK_MASK & (1 << clock) == 0 {
         return None;

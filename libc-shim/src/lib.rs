@@ -53,15 +53,38 @@ pub struct Timezone {
 /// `to` must be valid for writing; the C library's caller promises it. A bad address faults in the caller.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __vdso_clock_gettime(clock: u32, to: *mut Timespec) -> i32 {
-    match clock::read(clock) {
-        Some(ns) => {
-            let seconds = ns / NANOSECONDS;
-            // SAFETY: the caller's promise.
-            unsafe { to.write(Timespec::new(seconds, ns - seconds * NANOSECONDS)) };
-            0
-        }
+    match clock::read_exact_clock(clock) {
+        // SAFETY: the caller's promise.
+        Some(ns) => unsafe { put(to, ns) },
+        // SAFETY: the caller's promise.
+        None => unsafe { other_clock_gettime(clock, to) },
+    }
+}
+
+/// Everything but the exact clocks; out of line, so that their path stays short.
+///
+/// # Safety
+/// As for [`__vdso_clock_gettime`].
+#[inline(never)]
+unsafe fn other_clock_gettime(clock: u32, to: *mut Timespec) -> i32 {
+    match clock::read_coarse_clock(clock) {
+        // SAFETY: the caller's promise.
+        Some(ns) => unsafe { put(to, ns) },
         None => status(machine::system_call(SYS_CLOCK_GETTIME, clock as usize, to.addr(), 0)),
     }
+}
+
+/// Writes a time and returns 0.
+///
+/// # Safety
+/// `to` must be valid for writing.
+#[inline(always)]
+unsafe fn put(to: *mut Timespec, ns: u64) -> i32 {
+    // Division by a constant is a multiplication.
+    let seconds = ns / NANOSECONDS;
+    // SAFETY: the caller's promise.
+    unsafe { to.write(Timespec::new(seconds, ns - seconds * NANOSECONDS)) };
+    0
 }
 
 /// `clock_getres(2)`.
@@ -87,7 +110,7 @@ pub unsafe extern "C" fn __vdso_clock_getres(clock: u32, to: *mut Timespec) -> i
 /// Each pointer must be null or valid for writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __vdso_gettimeofday(to: *mut Timeval, zone: *mut Timezone) -> i32 {
-    let Some(ns) = clock::read(CLOCK_REALTIME) else {
+    let Some(ns) = clock::read_exact_clock(CLOCK_REALTIME) else {
         return status(machine::system_call(SYS_GETTIMEOFDAY, to.addr(), zone.addr(), 0));
     };
     if !to.is_null() {
@@ -113,7 +136,7 @@ pub unsafe extern "C" fn __vdso_gettimeofday(to: *mut Timeval, zone: *mut Timezo
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __vdso_time(to: *mut i64) -> i64 {
     // LINUX: whole seconds of the coarse clock, which may lag behind the exact one by a tick.
-    let Some(ns) = clock::read(CLOCK_REALTIME_COARSE) else {
+    let Some(ns) = clock::read_coarse_clock(CLOCK_REALTIME_COARSE) else {
         return machine::system_call(SYS_TIME, to.addr(), 0, 0);
     };
     let seconds = (ns / NANOSECONDS).cast_signed();

@@ -1,7 +1,7 @@
 //! The `#!` line of a script (`execve(2)`, "Interpreter scripts").
 //!
 //! The caller replaces `argv[0]` by interpreter, optional argument, and the script's path, and starts again with
-//! the interpreter; the fifth level of nesting is `ELOOP` on Linux.
+//! the interpreter; the sixth script in a chain is `ELOOP`.
 
 use core::ops::RangeInclusive;
 
@@ -10,7 +10,7 @@ use abi::Errno;
 /// How many bytes of a file Linux looks at to find out what it is (`BINPRM_BUF_SIZE`).
 pub const HEAD_LEN: usize = 256;
 
-/// Scripts that may name scripts: one more level is `ELOOP`.
+/// Most scripts in a chain, each the interpreter of the one before: with one more `execve` says `ELOOP`.
 pub const MAX_NESTING: usize = 5;
 
 /// What a `#!` line says.

@@ -4,6 +4,7 @@
 //! What the plan leaves to the system's memory management is modelled here, in [`carry_out`]: a mapping must lie in
 //! free space, and there must be memory for it. The host may be newer than Linux 6.1; where that shows, the case
 //! says so.
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,6 +1,7 @@
 //! Damaged files never make the loader panic, loop, or ask for memory without bound.
 //!
 //! The random numbers have a fixed seed, so that a failure comes again.
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
 
 use std::fs;
 

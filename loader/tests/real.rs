@@ -1,4 +1,5 @@
 //! Real programs of the host: the plan agrees with what `readelf` prints and with where Linux maps them.
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
 
 use std::collections::BTreeMap;
 use std::fs;
