@@ -65,6 +65,24 @@ pub trait AddressSpace: Send + Sync {
     /// # Errors
     /// [`OutOfMemory`] if a page table cannot be allocated.
     fn map_large(&self, at: UserAddr, frames: alloc::vec::Vec<Frame>, prot: Prot) -> Result<(), OutOfMemory>;
+    /// Maps consecutive pages from `at` wherever a frame is given and nothing is mapped yet; the frames that were used are
+    /// taken out. Returns how many. Stops where a page table cannot be allocated: these pages are only a guess.
+    fn map_absent(&self, at: UserAddr, frames: &mut [Option<Frame>], prot: Prot) -> u64 {
+        let mut mapped = 0;
+        for (page, frame) in (0..).zip(frames) {
+            let at = at.offset(page * crate::PAGE_SIZE as u64);
+            if frame.is_some()
+                && self.lookup(at).is_none()
+                && let Some(frame) = frame.take()
+            {
+                if self.map(at, frame, prot).is_err() {
+                    break;
+                }
+                mapped += 1;
+            }
+        }
+        mapped
+    }
     /// Returns what is mapped at a page.
     fn lookup(&self, at: UserAddr) -> Option<Mapped>;
     /// Removes every page in a range.
