@@ -58,19 +58,22 @@ enum To<'a> {
     User(&'a dyn UserMemory, Cursor<'a>),
 }
 
-/// Where a write takes its bytes from; the mirror of [`Dest`].
+/// Where a write takes its bytes from; the mirror of [`Dest`]. A clone goes on from the same place by itself.
+#[derive(Clone)]
 pub struct Source<'a> {
     from: From<'a>,
     done: usize,
     remaining: usize,
 }
 
+#[derive(Clone)]
 enum From<'a> {
     Kernel(&'a [u8]),
     User(&'a dyn UserMemory, Cursor<'a>),
 }
 
 /// A position in a list of ranges: first the one at hand, then the list.
+#[derive(Clone)]
 struct Cursor<'a> {
     now: UserRange,
     rest: &'a [UserRange],
