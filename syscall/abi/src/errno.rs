@@ -7,7 +7,6 @@ macro_rules! errnos {
         /// A Linux error number.
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(i32)]
-        #[expect(clippy::upper_case_acronyms, reason = "Linux's own spelling, so that a search finds every use")]
         pub enum Errno {
             $( #[doc = $text] $name = $value, )*
         }

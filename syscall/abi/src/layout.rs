@@ -3,8 +3,8 @@
 extern crate std;
 
 use std::collections::BTreeMap;
-use std::format;
 use std::fmt::Write;
+use std::format;
 use std::process::Command;
 use std::string::String;
 use std::vec::Vec;
@@ -23,10 +23,22 @@ const KERNEL: &str = include_str!("../tests/kernel.h");
 const LIBC: &str = include_str!("../tests/libc.h");
 
 const SOURCES: &[&str] = &[
-    include_str!("fs.rs"), include_str!("futex.rs"), include_str!("inotify.rs"), include_str!("io.rs"),
-    include_str!("ioctl.rs"), include_str!("ipc.rs"), include_str!("mm.rs"), include_str!("mount.rs"),
-    include_str!("netlink.rs"), include_str!("poll.rs"), include_str!("process.rs"), include_str!("sched.rs"),
-    include_str!("signal.rs"), include_str!("socket.rs"), include_str!("time.rs"), include_str!("tty.rs"),
+    include_str!("fs.rs"),
+    include_str!("futex.rs"),
+    include_str!("inotify.rs"),
+    include_str!("io.rs"),
+    include_str!("ioctl.rs"),
+    include_str!("ipc.rs"),
+    include_str!("mm.rs"),
+    include_str!("mount.rs"),
+    include_str!("netlink.rs"),
+    include_str!("poll.rs"),
+    include_str!("process.rs"),
+    include_str!("sched.rs"),
+    include_str!("signal.rs"),
+    include_str!("socket.rs"),
+    include_str!("time.rs"),
+    include_str!("tty.rs"),
     include_str!("uring.rs"),
 ];
 
@@ -47,10 +59,21 @@ fn run_c(name: &str, headers: &str, body: &str) -> Option<String> {
 #[test]
 fn structures_are_laid_out_as_in_c() {
     let all = [
-        crate::fs::LAYOUTS, crate::futex::LAYOUTS, crate::inotify::LAYOUTS, crate::io::LAYOUTS, crate::ipc::LAYOUTS,
-        crate::mount::LAYOUTS, crate::netlink::LAYOUTS, crate::poll::LAYOUTS, crate::process::LAYOUTS,
-        crate::sched::LAYOUTS, crate::signal::LAYOUTS, crate::socket::LAYOUTS, crate::time::LAYOUTS,
-        crate::tty::LAYOUTS, crate::uring::LAYOUTS,
+        crate::fs::LAYOUTS,
+        crate::futex::LAYOUTS,
+        crate::inotify::LAYOUTS,
+        crate::io::LAYOUTS,
+        crate::ipc::LAYOUTS,
+        crate::mount::LAYOUTS,
+        crate::netlink::LAYOUTS,
+        crate::poll::LAYOUTS,
+        crate::process::LAYOUTS,
+        crate::sched::LAYOUTS,
+        crate::signal::LAYOUTS,
+        crate::socket::LAYOUTS,
+        crate::time::LAYOUTS,
+        crate::tty::LAYOUTS,
+        crate::uring::LAYOUTS,
     ];
     let (mut bodies, mut expected) = ([String::new(), String::new()], [String::new(), String::new()]);
     for layout in all.into_iter().flatten().filter(|layout| !layout.c.is_empty()) {
@@ -59,7 +82,8 @@ fn structures_are_laid_out_as_in_c() {
         writeln!(bodies[which], "printf(\"{name} %zu\\n\", sizeof({c}));").unwrap();
         writeln!(expected[which], "{name} {}", layout.size).unwrap();
         for (field, offset) in layout.fields.iter().filter(|(field, _)| !field.starts_with('_')) {
-            writeln!(bodies[which], "printf(\"{name}.{field} %zu\\n\", __builtin_offsetof({c}, {field}));").unwrap();
+            writeln!(bodies[which], "printf(\"{name}.{field} %zu\\n\", __builtin_offsetof({c}, {field}));")
+                .unwrap();
             writeln!(expected[which], "{name}.{field} {offset}").unwrap();
         }
     }
@@ -97,11 +121,11 @@ fn constants_have_linux_values() {
     let constants = constants();
     assert!(constants.len() > 1900, "{} constants found", constants.len());
     let mut known = BTreeMap::new();
-    for headers in [LIBC, KERNEL] {
+    for headers in [KERNEL, LIBC] {
         // Which names a header knows is asked of the compiler: macros by `#ifdef`, members of enums by the text.
         let mut body = String::new();
         let enums = enum_members(headers);
-        for (name, _) in &constants {
+        for (name, _) in constants.iter().filter(|(name, _)| !known.contains_key(*name)) {
             let print = format!("printf(\"{name} %lld\\n\", (long long)({name}));\n");
             if enums.iter().any(|member| member == name) {
                 body.push_str(&print);
@@ -109,7 +133,7 @@ fn constants_have_linux_values() {
                 write!(body, "#ifdef {name}\n{print}#endif\n").unwrap();
             }
         }
-        let Some(out) = run_c(&format!("constants{}", headers.len()), headers, &body) else { return };
+        let Some(out) = run_c(&format!("constants{}", known.len()), headers, &body) else { return };
         for (name, value) in out.lines().filter_map(|line| line.split_once(' ')) {
             known.insert(String::from(name), value.parse::<i64>().unwrap());
         }
@@ -128,7 +152,7 @@ fn constants_have_linux_values() {
         assert!(same, "{name}: C has {c}, Rust {value}");
     }
     // Newer than these headers, or kept from programs by them.
-    assert!(unknown.len() < 60, "in no header: {unknown:?}");
+    assert!(unknown.len() < 30, "in no header: {unknown:?}");
 }
 
 /// The members of every `enum` in a header and what it includes.
@@ -178,8 +202,10 @@ fn numbers_are_linux_numbers() {
     for number in crate::nr::NUMBERS {
         let theirs = syscalls::x86_64::Sysno::new(usize::try_from(number.x86_64).unwrap());
         assert_eq!(theirs.map(|n| n.name()), Some(number.name));
-        let theirs = number.aarch64.map(|n| syscalls::aarch64::Sysno::new(usize::try_from(n).unwrap()));
-        assert_eq!(theirs.map(|n| n.map(|n| n.name())), number.aarch64.map(|_| Some(number.name)));
+        let Some(aarch64) = number.aarch64 else { continue };
+        let theirs = syscalls::aarch64::Sysno::new(usize::try_from(aarch64).unwrap()).map(|n| n.name());
+        // One call, two names.
+        assert_eq!(theirs.map(|n| if n == "fstatat" { "newfstatat" } else { n }), Some(number.name));
     }
     assert_eq!(crate::nr::NUMBERS.last().map(|n| n.x86_64), Some(crate::nr::LAST));
     assert_eq!(crate::nr::NUMBERS.len(), 335 + 27);

@@ -129,7 +129,7 @@ structs! {
 
     /// The `FXSAVE` area in a signal frame.
     Fpstate = "struct _fpstate_64" {
-        cwd: u16, swd: u16, twd: u16, fop: u16, rip: u64, rdp: u64, mxcsr: u32, mxcr_mask: u32, st_space: [u32; 32],
+        cwd: u16, swd: u16, twd: u16, fop: u16, rip: u64, rdp: u64, mxcsr: u32, mxcsr_mask: u32, st_space: [u32; 32],
         xmm_space: [u32; 64], _reserved2: [u32; 12], sw_reserved: FpxSwBytes,
     }
 

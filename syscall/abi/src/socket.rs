@@ -214,7 +214,7 @@ structs! {
     InPktinfo = "struct in_pktinfo" { ipi_ifindex: i32, ipi_spec_dst: [u8; 4], ipi_addr: [u8; 4] }
 
     /// Where a datagram came in (`IPV6_PKTINFO`).
-    In6Pktinfo = "struct in6_pktinfo" { ipi6_addr: [u8; 16], ipi6_ifindex: i32 }
+    In6Pktinfo = "libc:struct in6_pktinfo" { ipi6_addr: [u8; 16], ipi6_ifindex: i32 }
 
     /// The state of a TCP connection (`TCP_INFO`), as Linux 6.1 has it.
     TcpInfo = "struct tcp_info" {
