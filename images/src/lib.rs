@@ -9,7 +9,7 @@
 //! Every failure that a user can meet is a [`problem::Problem`]: what was tried, what was found, what to do.
 #![deny(missing_docs)]
 
-// pub mod boot;
+pub mod boot;
 // pub mod cache;
 // pub mod cli;
 pub mod erofs;
