@@ -33,7 +33,8 @@ pub struct Input<'a, S> {
     pub env: &'a [S],
     /// The path that `execve` was called with (`AT_EXECFN`); a script's own path, not its interpreter's.
     pub path: &'a [u8],
-    /// Auxiliary vector without `AT_RANDOM`, `AT_EXECFN`, `AT_PLATFORM` and `AT_NULL`, which are added behind it.
+    /// Auxiliary vector without `AT_NULL`. `AT_RANDOM`, `AT_EXECFN` and `AT_PLATFORM` get their values here, in their
+    /// place if they are in the vector, and behind it if not.
     pub auxv: &'a [(u64, u64)],
     /// What `AT_RANDOM` points to; seeds the program's stack protector and pointer guard.
     pub random: [u8; 16],
@@ -100,7 +101,13 @@ pub fn build<S: AsRef<[u8]>>(input: &Input<'_, S>) -> Result<Stack, Errno> {
     let random_at = down(platform_at, input.random.len() as u64)?;
 
     let mut auxv = input.auxv.to_vec();
-    auxv.extend([(AT_RANDOM, random_at), (AT_EXECFN, path_at), (AT_PLATFORM, platform_at), (AT_NULL, 0)]);
+    for (key, address) in [(AT_RANDOM, random_at), (AT_EXECFN, path_at), (AT_PLATFORM, platform_at)] {
+        match auxv.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, value)) => *value = address,
+            None => auxv.push((key, address)),
+        }
+    }
+    auxv.push((AT_NULL, 0));
     let mut words: Vec<u64> = vec![args.len() as u64];
     words.extend(starts(args_at, &args));
     words.push(0);
