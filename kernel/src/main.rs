@@ -9,6 +9,8 @@ extern crate alloc;
 #[allow(unsafe_code, reason = "instructions, assembly, descriptor tables")]
 mod arch;
 mod boot;
+#[allow(dead_code, reason = "started once interrupts and threads are there")]
+mod drivers;
 #[allow(unsafe_code, reason = "state of each processor, reached through the GS base")]
 mod cpu;
 mod log;
