@@ -1,0 +1,51 @@
+//! Copies of address spaces.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use abi::Result;
+use hal::sync::SleepLock;
+use hal::{ForkMode, ForkRange};
+
+use super::areas::Areas;
+use super::{AreaFlags, State, Vm, VmLimits, no_memory};
+
+impl Vm {
+    /// Makes a copy for a child: private pages are shared until one side writes.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub fn fork(&self) -> Result<Arc<Self>> {
+        let mut state = self.state.lock();
+        state.note_peak();
+        let mut areas = Areas::default();
+        let mut ranges: Vec<ForkRange> = Vec::new();
+        for area in state.areas.iter().filter(|a| !a.flags.contains(AreaFlags::DONTFORK)) {
+            let mut copy = area.clone();
+            // LINUX: memory locks are not inherited.
+            copy.flags -= AreaFlags::LOCKED | AreaFlags::LOCK_ON_FAULT;
+            areas.insert(copy);
+            if !area.flags.contains(AreaFlags::WIPEONFORK) {
+                let mode = if area.is_shared() { ForkMode::Share } else { ForkMode::CopyOnWrite };
+                ranges.push(ForkRange { range: area.range(), mode });
+            }
+        }
+        let space = self.space.fork(&ranges).map_err(no_memory)?;
+        let resident = ranges.iter().map(|r| space.resident(r.range)).sum();
+        let child = State {
+            areas,
+            layout: state.layout,
+            default_flags: AreaFlags::empty(),
+            resident,
+            peak_resident: resident,
+            peak_total: state.areas.total,
+        };
+        let limits = VmLimits::new(
+            self.limits.address_space.load(Ordering::Relaxed),
+            self.limits.data.load(Ordering::Relaxed),
+            self.limits.stack.load(Ordering::Relaxed),
+        );
+        Ok(Arc::new(Self { space, state: SleepLock::new(child), limits, zero: self.zero.clone() }))
+    }
+}
