@@ -10,10 +10,10 @@
 #![deny(missing_docs)]
 
 pub mod boot;
-// pub mod cache;
-// pub mod cli;
+pub mod cache;
+pub mod cli;
 pub mod erofs;
 pub mod problem;
-// pub mod report;
+pub mod report;
 pub mod resolve;
 pub mod tree;

@@ -1,3 +1,7 @@
 //! `hull`: see the library's `cli` module.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    images::boot::guard::enter().unwrap_or_else(images::cli::main)
+}
