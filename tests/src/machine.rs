@@ -1,0 +1,68 @@
+//! Starting the tool: one place that knows its command line.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command::{self, Output};
+use crate::stage::Context;
+
+/// A run of the tool.
+pub struct Machine {
+    tool: PathBuf,
+    options: Vec<String>,
+    limit: Duration,
+}
+
+impl Machine {
+    /// The tool as built, with a time limit for the whole run.
+    ///
+    /// # Errors
+    /// A sentence, where it is not built.
+    pub fn new(cx: &Context, limit: Duration) -> Result<Self, String> {
+        let tool = cx.target().join("release/hull");
+        if !tool.is_file() {
+            return Err(format!("{} is not built", tool.display()));
+        }
+        Ok(Self { tool, options: Vec::new(), limit })
+    }
+
+    /// Adds options of `hull run`.
+    #[must_use]
+    pub fn options<S: Into<String>>(mut self, options: impl IntoIterator<Item = S>) -> Self {
+        self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// Runs a program in a machine.
+    ///
+    /// # Errors
+    /// A sentence, where the tool cannot be started.
+    pub fn run(&self, program: &[String], stdin: &[u8]) -> Result<Output, String> {
+        let mut command = Command::new(&self.tool);
+        command.arg("run").args(&self.options).args(program);
+        // Only the emulator: what a machine answers must not depend on the host's processor.
+        command.env("HULL_ACCEL", "tcg");
+        command::run(&mut command, stdin, self.limit)
+    }
+
+    /// Runs another command of the tool.
+    ///
+    /// # Errors
+    /// A sentence, where the tool cannot be started.
+    pub fn tool(&self, args: &[&str]) -> Result<Output, String> {
+        command::run(Command::new(&self.tool).args(args).env("HULL_ACCEL", "tcg"), b"", self.limit)
+    }
+}
+
+/// The environment that the tool gives to programs, for the run on the host.
+pub fn host_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs([
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("TERM", "dumb"),
+        ("LANG", "C.UTF-8"),
+    ]);
+    command
+}
