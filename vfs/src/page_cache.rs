@@ -1,0 +1,1 @@
+//! Pages of a disk, kept in memory.
