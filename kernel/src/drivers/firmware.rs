@@ -3,10 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::machine;
 use super::tables::acpi::{self, Ecam, Fadt, Root};
 use super::tables::cmdline::MmioDevice;
 use super::tables::{Topology, mp};
+use super::{machine, pci};
 
 /// Where the BIOS leaves pointers to tables: ACPI's and the MultiProcessor table's.
 const BIOS_AREA: (u64, usize) = (0xf_0000, 0x1_0000);
@@ -59,7 +59,14 @@ fn root(rsdp: u64) -> Option<Root> {
     if rsdp != 0 {
         return acpi::rsdp(&bytes(rsdp, 36)?);
     }
-    [BIOS_AREA, LOWER_BIOS_AREA].iter().find_map(|&(at, len)| acpi::find_rsdp(&bytes(at, len)?))
+    bios_areas(&[BIOS_AREA, LOWER_BIOS_AREA]).find_map(|&(at, len)| acpi::find_rsdp(&bytes(at, len)?))
+}
+
+/// Returns the areas in which a BIOS leaves pointers, if this looks like a machine with a BIOS. Searching them costs more
+/// than all else here, and the small machines of hypervisors have nothing there.
+fn bios_areas(areas: &[(u64, usize)]) -> impl Iterator<Item = &(u64, usize)> {
+    let pc = pci::has_ports();
+    areas.iter().filter(move |_| pc)
 }
 
 /// Reads a table if its signature is wanted.
@@ -89,7 +96,8 @@ fn read_acpi(root: Root, found: &mut Firmware) {
 }
 
 fn read_mp() -> Option<Topology> {
-    let at = [BASE_MEMORY_END, BIOS_AREA].iter().find_map(|&(at, len)| mp::find(&bytes(at, len)?))?.into();
+    let mut areas = [BASE_MEMORY_END].iter().chain(bios_areas(&[BIOS_AREA]));
+    let at = areas.find_map(|&(at, len)| mp::find(&bytes(at, len)?))?.into();
     let len = mp::len(&bytes(at, mp::HEADER_LEN)?)?;
     // A table without processors (qboot writes one) says nothing.
     mp::parse(&bytes(at, len)?).filter(|found| !found.processors.is_empty())

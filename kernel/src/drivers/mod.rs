@@ -134,8 +134,7 @@ fn find(config: &Config) -> Vec<(DeviceId, Link)> {
         // Only hardware-reduced machines describe virtio devices in ACPI.
         registers = firmware::virtio_mmio();
     }
-    // Hypervisors number devices by address, but do not always list them so.
-    registers.sort_by_key(|device| device.address);
+    // QEMU and Firecracker list them in the order in which they were configured, which is not that of their addresses.
     for device in registers {
         match MmioLink::new(device) {
             Ok(Some((kind, link))) => found.push((DeviceId::Virtio(kind), Link::Mmio(link))),

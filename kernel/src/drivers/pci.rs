@@ -104,9 +104,7 @@ enum Host {
 impl Host {
     /// Returns how this machine's configuration space is reached, if it has any.
     fn find(window: Option<Ecam>) -> Option<Self> {
-        // The address port reads back what was written to it.
-        outl(ADDRESS_PORT, ENABLE);
-        if inl(ADDRESS_PORT) == ENABLE { Some(Self::Ports) } else { window.map(Self::Window) }
+        if has_ports() { Some(Self::Ports) } else { window.map(Self::Window) }
     }
 
     fn config(&self, number: u16) -> Option<Config> {
@@ -131,6 +129,12 @@ impl Host {
         // All ones mean that nobody answers.
         (vendor != u16::MAX).then_some(Function { config, number, vendor, device })
     }
+}
+
+/// Says whether configuration space is reached through ports: the address port reads back what was written to it.
+pub(super) fn has_ports() -> bool {
+    outl(ADDRESS_PORT, ENABLE);
+    inl(ADDRESS_PORT) == ENABLE
 }
 
 /// Finds every function, in order of bus, device and function number.

@@ -12,12 +12,14 @@ use hal::sync::{Lock, rank};
 
 use super::queue::{Direction, Queue, Segment};
 use super::{Link, Starting};
-use crate::drivers::machine::{self, Handler};
+use crate::drivers::machine;
 use crate::drivers::region::Dma;
 use crate::drivers::{Device, ProbeError};
 
-const RECEIVE: u16 = 0;
-const TRANSMIT: u16 = 1;
+/// Feature bit: several ports, and queues to control them.
+const MULTIPORT: u64 = 1 << 1;
+/// Offset of the largest number of ports in the configuration.
+const MAX_PORTS_AT: usize = 4;
 /// Pages that wait for input.
 const RECEIVE_PAGES: u16 = 4;
 /// Pages of output that may be under way; each holds one frame.
@@ -49,33 +51,121 @@ struct Receive {
 }
 
 /// Starts a virtio console.
+///
+/// Of a device with several ports it is port 1: QEMU drops what its port 0 (`virtconsole`) cannot pass on at once, while
+/// its other ports (`virtserialport`) wait. Of a device with one port it is that.
 pub(crate) fn probe(link: Link) -> Result<Device, ProbeError> {
-    let mut device = Starting::new(link, 0)?;
-    let pages = |n: u16| Dma::new(usize::from(n)).ok_or(ProbeError::Memory);
-    let mut receive = Receive { queue: device.queue(RECEIVE, RECEIVE_PAGES)?, pages: pages(RECEIVE_PAGES)? };
-    let mut queue = device.queue(TRANSMIT, TRANSMIT_PAGES)?;
-    queue.set_interrupts(false);
-    let free = (0..queue.size().min(TRANSMIT_PAGES)).rev().collect();
-    let transmit = Transmit { queue, pages: pages(TRANSMIT_PAGES)?, free, waiting: vec![] };
-    for page in 0..receive.queue.size().min(RECEIVE_PAGES) {
-        receive.post(page);
-    }
-    let port = Arc::new(Port {
-        transmit: Lock::new(transmit),
-        receive: Lock::new(receive),
-        receiver: spin::Once::new(),
-    });
+    let mut device = Starting::new(link, MULTIPORT)?;
+    let several = device.has(MULTIPORT) && device.config32(MAX_PORTS_AT) > 1;
+    let mut control = if several { Some(Control::new(&mut device)?) } else { None };
+    let number = u16::from(several);
+    let (receive, transmit) = queues_of(number);
+    let port =
+        Arc::new(Port::new(device.queue(receive, RECEIVE_PAGES)?, device.queue(transmit, TRANSMIT_PAGES)?)?);
     let (on_receive, on_transmit) = (Arc::clone(&port), Arc::clone(&port));
-    let handlers: Vec<(u16, Handler)> = vec![
-        (RECEIVE, Arc::new(move || on_receive.received())),
-        (TRANSMIT, Arc::new(move || on_transmit.transmitted())),
-    ];
-    device.run(handlers)?;
+    device.run(vec![
+        (receive, Arc::new(move || on_receive.received())),
+        (transmit, Arc::new(move || on_transmit.transmitted())),
+    ])?;
+    if let Some(control) = &mut control
+        && !control.open(number.into())
+    {
+        return Err(ProbeError::Unsupported(
+            "a virtio console without port 1 (QEMU: virtserialport,nr=1, or max_ports=1 and virtconsole)",
+        ));
+    }
     port.receive.lock().queue.kick();
     Ok(Device::Console(port))
 }
 
+/// Returns the numbers of a port's queues for receiving and transmitting (section 5.3.2).
+const fn queues_of(port: u16) -> (u16, u16) {
+    if port == 0 { (0, 1) } else { (2 * port + 2, 2 * port + 3) }
+}
+
+/// The queues through which ports are announced and opened (section 5.3.6.2).
+struct Control {
+    receive: Queue,
+    transmit: Queue,
+    page: Dma,
+}
+
+impl Control {
+    const RECEIVE: u16 = 2;
+    const TRANSMIT: u16 = 3;
+    /// Messages in each direction that may be under way. One is a number, an event and a value; a name may follow.
+    const MESSAGES: u16 = 8;
+    const MESSAGE_LEN: usize = 8;
+    const BUFFER_LEN: usize = 64;
+    const DEVICE_READY: u16 = 0;
+    const PORT_ADD: u16 = 1;
+    const PORT_READY: u16 = 3;
+    const PORT_OPEN: u16 = 6;
+    /// How often the queue is looked at for the announcement of a port, which comes in microseconds.
+    const PATIENCE: usize = 20_000_000;
+
+    fn new(device: &mut Starting) -> Result<Self, ProbeError> {
+        let mut receive = device.queue(Self::RECEIVE, Self::MESSAGES)?;
+        let mut transmit = device.queue(Self::TRANSMIT, Self::MESSAGES)?;
+        let page = Dma::new(1).ok_or(ProbeError::Memory)?;
+        receive.set_interrupts(false);
+        transmit.set_interrupts(false);
+        for slot in 0..receive.size().min(Self::MESSAGES) {
+            let at = usize::from(slot) * Self::BUFFER_LEN;
+            let buffer = Segment::new(&page, at, Self::BUFFER_LEN, Direction::FromDevice);
+            // There is a descriptor for each buffer.
+            let _ = receive.push(slot, &[], None, &[buffer]);
+        }
+        Ok(Self { receive, transmit, page })
+    }
+
+    /// Waits until the device announces a port, and opens it; `false` if it does not.
+    fn open(&mut self, wanted: u32) -> bool {
+        self.receive.kick();
+        self.send(0, u32::MAX, Self::DEVICE_READY);
+        let announced = (0..Self::PATIENCE).any(|_| {
+            hal::sync::relax();
+            self.receive.pop().is_some_and(|done| {
+                let at = usize::from(done.token) * Self::BUFFER_LEN;
+                let message = self.page.region();
+                message.read32(at) == wanted && message.read16(at + 4) == Self::PORT_ADD
+            })
+        });
+        if announced {
+            self.send(1, wanted, Self::PORT_READY);
+            self.send(2, wanted, Self::PORT_OPEN);
+        }
+        announced
+    }
+
+    fn send(&mut self, slot: u16, port: u32, event: u16) {
+        let at = PAGE_SIZE / 2 + usize::from(slot) * Self::MESSAGE_LEN;
+        let message = self.page.region();
+        message.write32(at, port);
+        message.write16(at + 4, event);
+        message.write16(at + 6, 1);
+        let segment = Segment::new(&self.page, at, Self::MESSAGE_LEN, Direction::ToDevice);
+        // Each slot is sent once, and there is a descriptor for each.
+        let _ = self.transmit.push(slot, &[segment], None, &[]);
+        self.transmit.kick();
+    }
+}
+
 impl Port {
+    fn new(receive: Queue, mut transmit: Queue) -> Result<Self, ProbeError> {
+        let pages =
+            |queue: &Queue, n: u16| Dma::new(usize::from(queue.size().min(n))).ok_or(ProbeError::Memory);
+        let mut receive = Receive { pages: pages(&receive, RECEIVE_PAGES)?, queue: receive };
+        for page in 0..receive.queue.size().min(RECEIVE_PAGES) {
+            receive.post(page);
+        }
+        transmit.set_interrupts(false);
+        let free = (0..transmit.size().min(TRANSMIT_PAGES)).rev().collect();
+        let transmit =
+            Transmit { pages: pages(&transmit, TRANSMIT_PAGES)?, queue: transmit, free, waiting: vec![] };
+        Ok(Self { transmit: Lock::new(transmit), receive: Lock::new(receive), receiver: spin::Once::new() })
+    }
+
     /// Says who takes what comes in: called from the interrupt, with no lock held. What has come already is taken now.
     pub(crate) fn set_receiver(&self, receiver: impl Fn(&[u8]) + Send + Sync + 'static) {
         self.receiver.call_once(|| Box::new(receiver));

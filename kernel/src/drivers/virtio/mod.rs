@@ -13,6 +13,7 @@ mod queue;
 
 use alloc::vec::Vec;
 
+use hal::PAGE_SIZE;
 pub(super) use mmio::MmioLink;
 pub(super) use pci::PciLink;
 use queue::{Bell, Queue};
@@ -132,7 +133,9 @@ impl Starting {
         let size = size.min(1 << max.ilog2());
         let bell =
             registers.bell(index).ok_or(ProbeError::Unsupported("a virtio queue without notification"))?;
-        let queue = Queue::new(index, size, self.has(feature::EVENT_IDX), bell).ok_or(ProbeError::Memory)?;
+        let align = if registers.legacy() { PAGE_SIZE } else { 4 };
+        let queue =
+            Queue::new(index, size, align, self.has(feature::EVENT_IDX), bell).ok_or(ProbeError::Memory)?;
         registers.set_queue(index, queue.size(), queue.addresses());
         self.queues.push(index);
         Ok(queue)

@@ -116,12 +116,12 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Makes a queue of `size` descriptors, a power of two; `None` without memory. The layout is the legacy one,
-    /// which modern devices take as well.
-    pub(crate) fn new(index: u16, size: u16, event_index: bool, bell: Bell) -> Option<Self> {
+    /// Makes a queue of `size` descriptors, a power of two; `None` without memory. The used ring starts at a multiple of
+    /// `align` (at least 4; a page for legacy devices).
+    pub(crate) fn new(index: u16, size: u16, align: usize, event_index: bool, bell: Bell) -> Option<Self> {
         let n = usize::from(size);
         let available_at = n * DESCRIPTOR_LEN;
-        let used_at = (available_at + 6 + 2 * n).next_multiple_of(PAGE_SIZE);
+        let used_at = (available_at + 6 + 2 * n).next_multiple_of(align);
         let memory = Dma::new((used_at + 6 + 8 * n).div_ceil(PAGE_SIZE))?;
         let mut chains = Vec::with_capacity(n);
         chains.resize_with(n, Chain::default);
