@@ -18,7 +18,6 @@ use hal::{Dest, Frame, PAGE_SIZE, PageStore};
 use hashbrown::HashMap;
 
 use crate::Caller;
-use crate::lock::FileLocks;
 use crate::node::{FileSystem, Node, PageUse};
 use crate::types::{DirSink, FileSystemStatus, Kind, Metadata, Permissions, Time};
 
@@ -67,12 +66,11 @@ pub struct Inode {
     fixed: Fixed,
     /// The last page of a file whose end is behind the inode, once somebody wanted it.
     tail: Lock<Option<Frame>, { rank::LEAF }>,
-    locks: Arc<FileLocks>,
 }
 
 /// What an inode on the disk says.
 #[derive(Clone, Copy)]
-struct Fixed {
+pub struct Fixed {
     kind: Kind,
     mode: u32,
     nlink: u32,
@@ -198,7 +196,7 @@ impl Erofs {
 
     fn enter(&self, nid: u64, fixed: Fixed) -> Result<Arc<Inode>> {
         let fs = self.this.upgrade().ok_or(Errno::EIO)?;
-        let inode = Arc::new(Inode { fs, nid, fixed, tail: Lock::new(None), locks: Arc::default() });
+        let inode = Arc::new(Inode { fs, nid, fixed, tail: Lock::new(None) });
         let mut nodes = self.nodes.lock();
         if let Some(faster) = nodes.get(&nid).and_then(Weak::upgrade) {
             return Ok(faster);
@@ -463,10 +461,6 @@ impl Node for Inode {
 
     fn list_xattr(&self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
         xattr::list(self, each)
-    }
-
-    fn locks(&self) -> Option<Arc<FileLocks>> {
-        Some(Arc::clone(&self.locks))
     }
 }
 

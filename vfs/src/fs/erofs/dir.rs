@@ -81,7 +81,7 @@ pub(super) fn find(directory: &Inode, name: &[u8]) -> Result<Option<u64>> {
 pub(super) fn list(directory: &Inode, cursor: u64, parent_ino: u64, sink: &mut DirSink<'_>) -> Result<u64> {
     let mut at = cursor;
     while at < directory.size {
-        let start = at / PAGE * PAGE;
+        let start = at.saturating_sub(at % PAGE);
         let block = Block::read(directory, at / PAGE)?;
         let first = usize::try_from(at.saturating_sub(start)).unwrap_or(0).div_ceil(ENTRY);
         for index in first..block.count {

@@ -14,8 +14,10 @@ const PREFIXES: [(u8, &[u8]); 5] = [
     (4, b"trusted."),
     (6, b"security."),
 ];
-const HEADER: u64 = 12;
-const ENTRY: u64 = 4;
+const HEADER_LEN: usize = 12;
+const HEADER: u64 = HEADER_LEN as u64;
+const ENTRY_LEN: usize = 4;
+const ENTRY: u64 = ENTRY_LEN as u64;
 
 /// Calls back with each attribute's name, the image offset of its value, and the value's length, until `false`.
 fn each(inode: &Inode, visit: &mut dyn FnMut(&[u8], u64, usize) -> bool) -> Result<()> {
@@ -24,7 +26,7 @@ fn each(inode: &Inode, visit: &mut dyn FnMut(&[u8], u64, usize) -> bool) -> Resu
         return Ok(());
     }
     let end = add(start, len)?;
-    let mut header = [0; HEADER as usize];
+    let mut header = [0; HEADER_LEN];
     inode.fs.read(start, &mut header)?;
     let shared = u64::from(Fields(&header).u8(4)?);
     let mut at = add(start, HEADER)?;
@@ -48,7 +50,7 @@ fn each(inode: &Inode, visit: &mut dyn FnMut(&[u8], u64, usize) -> bool) -> Resu
 
 /// Visits one entry; returns its length, or `None` if the visitor has seen enough.
 fn entry(inode: &Inode, at: u64, visit: &mut dyn FnMut(&[u8], u64, usize) -> bool) -> Result<Option<u64>> {
-    let mut head = [0; ENTRY as usize];
+    let mut head = [0; ENTRY_LEN];
     inode.fs.read(at, &mut head)?;
     let fields = Fields(&head);
     let (name_len, index, value_len) = (usize::from(fields.u8(0)?), fields.u8(1)?, fields.u16(2)?);
