@@ -173,7 +173,10 @@ impl Erofs {
             return Err(Errno::EUCLEAN);
         }
         fs.root_fields = Some(root);
-        Ok(Arc::new_cyclic(|this| Self { this: Weak::clone(this), ..fs }))
+        Ok(Arc::new_cyclic(|this| {
+            fs.this = Weak::clone(this);
+            fs
+        }))
     }
 
     /// Returns the number of bytes of the image that the file system uses: what follows is not its own.
