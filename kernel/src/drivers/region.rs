@@ -8,6 +8,7 @@ use core::ptr::{self, NonNull};
 use hal::PAGE_SIZE;
 
 use super::machine;
+use crate::arch::copy;
 
 /// A range of device registers or shared memory. It stays mapped for ever.
 #[derive(Clone, Copy, Debug)]
@@ -93,15 +94,26 @@ impl Region {
         self.write32(at + 4, (value >> 32) as u32);
     }
 
+    fn range(&self, at: usize, len: usize) -> *mut u8 {
+        assert!(
+            at <= self.len && len <= self.len - at,
+            "bytes {at:#x} to {:#x} of {:#x}",
+            at + len,
+            self.len
+        );
+        // SAFETY: `at` is within the region, or its end.
+        unsafe { self.base.as_ptr().add(at) }
+    }
+
     /// Copies bytes in.
     ///
     /// # Panics
     /// If they do not fit in the region at that offset.
     pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
-        assert!(at <= self.len && from.len() <= self.len - at, "copy within the region");
-        // SAFETY: the range was just checked to lie in the region; `from` is an ordinary slice, which the region, being
-        // no one's allocation but the device's, cannot overlap.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.base.as_ptr().add(at), from.len()) };
+        let to = self.range(at, from.len());
+        // SAFETY: `range` checked that the bytes lie in the region; the copy is in assembly, so a device that writes there
+        // meanwhile spoils its own data only.
+        unsafe { copy::copy(to, from.as_ptr(), from.len()) };
     }
 
     /// Copies bytes out.
@@ -109,9 +121,9 @@ impl Region {
     /// # Panics
     /// If they do not lie in the region.
     pub(crate) fn copy_out(&self, at: usize, to: &mut [u8]) {
-        assert!(at <= self.len && to.len() <= self.len - at, "copy within the region");
+        let from = self.range(at, to.len());
         // SAFETY: as for `copy_in`.
-        unsafe { ptr::copy_nonoverlapping(self.base.as_ptr().add(at), to.as_mut_ptr(), to.len()) };
+        unsafe { copy::copy(to.as_mut_ptr(), from, to.len()) };
     }
 }
 

@@ -133,7 +133,10 @@ impl Serial {
         if self.present() {
             // The early byte has no interrupt of its own: an empty transmitter's will do.
             let early = input && self.early.lock().is_some();
-            outb(PORT + at::INTERRUPT_ENABLE, u8::from(input) * ON_INPUT | u8::from(early) * ON_EMPTY);
+            outb(
+                PORT + at::INTERRUPT_ENABLE,
+                if early { ON_INPUT | ON_EMPTY } else { u8::from(input) * ON_INPUT },
+            );
         }
     }
 

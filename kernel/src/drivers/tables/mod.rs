@@ -4,6 +4,8 @@
 //! directory by its path, which runs the tests beside the code. Every length and checksum is verified, and
 //! whatever does not hold is left out, because a table that lies must not stop a machine that works.
 
+use alloc::vec::Vec;
+
 pub(crate) mod acpi;
 pub(crate) mod cmdline;
 pub(crate) mod mp;
@@ -63,11 +65,11 @@ pub(crate) struct Topology {
     /// Physical address of each processor's local APIC, if the table says it.
     pub(crate) local_apic: Option<u64>,
     /// Enabled processors, in the table's order.
-    pub(crate) processors: alloc::vec::Vec<Processor>,
+    pub(crate) processors: Vec<Processor>,
     /// I/O APICs.
-    pub(crate) io_apics: alloc::vec::Vec<IoApic>,
+    pub(crate) io_apics: Vec<IoApic>,
     /// Interrupts that are wired specially.
-    pub(crate) overrides: alloc::vec::Vec<Override>,
+    pub(crate) overrides: Vec<Override>,
     /// Says that the two 8259 controllers exist and must be masked.
     pub(crate) has_8259: bool,
 }
