@@ -81,7 +81,7 @@ impl Machine {
             .len();
         let mut config = self.config.clone();
         // A module is copied into memory before the machine starts: only a small part may go there.
-        config.root = if size > self.memory / 4 { Root::Disk } else { Root::Module };
+        config.root = if size > self.memory / 2 { Root::Disk } else { Root::Module };
         let mut text = config.to_text();
         let mut module = (config.root == Root::Module).then(|| self.image.clone());
         let mut temporary = None;

@@ -49,7 +49,7 @@ fn large_images_become_disks() {
     let dir = tempfile::tempdir().unwrap();
     let mut m = machine(dir.path(), MachineType::Microvm);
     let comma = dir.path().join("a,b");
-    std::fs::File::create(&comma).unwrap().set_len(100 << 20).unwrap();
+    std::fs::File::create(&comma).unwrap().set_len(200 << 20).unwrap();
     m.image = comma;
     let plan = m.plan().unwrap();
     assert_eq!(plan.root, Root::Disk);

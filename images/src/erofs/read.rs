@@ -109,7 +109,9 @@ impl Image {
             if u32_at(&sb, 8) & COMPAT_CHECKSUM != 0 {
                 let end = block_size.max((SUPER_OFFSET + SUPER_LEN) as u64);
                 let mut whole = vec![0; usize::try_from(end)? - SUPER_OFFSET];
-                file.read_exact_at(&mut whole, SUPER_OFFSET as u64).context("it is cut short")?;
+                if file.read_exact_at(&mut whole, SUPER_OFFSET as u64).is_err() {
+                    return Err(damaged(format!("it is cut short: {len} bytes")));
+                }
                 whole[4..8].fill(0);
                 if crc32c(&whole) != u32_at(&sb, 4) {
                     return Err(damaged("the superblock's checksum does not match"));

@@ -147,7 +147,11 @@ fn python(c: &mut Collector<'_>, given: &Path, real: &Path, real_name: &str) -> 
         }
         // The standard library's own tests, build files and headers are for Python's developers.
         let skip = ["test", "tests", "idle_test", "site-packages", "ensurepip", "lib2to3/tests"];
-        let is_config = |name: &str| name.starts_with("config-") || name.ends_with(".a");
+        // Compiled code for `python -O` is made again where it is wanted.
+        let is_config = |name: &str| {
+            let optimised = name.ends_with(".opt-1.pyc") || name.ends_with(".opt-2.pyc");
+            name.starts_with("config-") || name.ends_with(".a") || optimised
+        };
         c.add_tree(&lib, &why, &|path| {
             let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
             !(skip.contains(&&*name) || is_config(&name))

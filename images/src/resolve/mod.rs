@@ -143,9 +143,15 @@ pub fn find_program(request: &Request, name: &OsStr) -> Result<PathBuf> {
             Err(e) => Err(Problem::new(format!("cannot run {shown}: {e}")).code(NOT_FOUND).into()),
         };
     }
-    let search = request.search.to_string_lossy().into_owned() + ":" + DEFAULT_PATH;
+    let mut dirs: Vec<&str> = Vec::new();
+    let given = request.search.to_string_lossy();
+    for dir in given.split(':').chain(DEFAULT_PATH.split(':')) {
+        if !dir.is_empty() && !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
     let mut blocked = None;
-    for dir in search.split(':').filter(|d| !d.is_empty()) {
+    for dir in &dirs {
         let path = request.cwd.join(dir).join(name);
         match path.metadata() {
             Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => return Ok(path),
@@ -157,7 +163,8 @@ pub fn find_program(request: &Request, name: &OsStr) -> Result<PathBuf> {
         let message = format!("{} is not executable", path.display());
         return Err(Problem::new(message).code(NOT_EXECUTABLE).into());
     }
-    let mut problem = Problem::new(format!("program {shown:?} was not found in {search}")).code(NOT_FOUND);
+    let mut problem =
+        Problem::new(format!("program {shown:?} was not found in {}", dirs.join(":"))).code(NOT_FOUND);
     if request.cwd.join(name).exists() {
         problem = problem.hint(format!("a file of that name is here: write ./{shown}"));
     } else {
