@@ -11,10 +11,6 @@ macro_rules! ranks {
 }
 
 ranks! {
-    /// The list of processes, process groups and sessions.
-    PROCESS_TABLE = 10;
-    /// A process's threads, children and exit state.
-    PROCESS = 20;
     /// An open file description's offset (`SleepLock`, across a read or write, so below `VM`).
     OFFSET = 90;
     /// Who writes to a file or changes its size (`SleepLock`, across a copy from the application, so below `VM`).
@@ -29,6 +25,10 @@ ranks! {
     FILE_SYSTEM = 220;
     /// A file's contents and size (`SleepLock`).
     INODE = 230;
+    /// The list of processes, process groups and sessions. Behind every sleeping lock: proc looks at it under those.
+    PROCESS_TABLE = 235;
+    /// A process's threads, children and exit state.
+    PROCESS = 236;
     /// A file's pages.
     PAGE_CACHE = 240;
     /// The mount table.
