@@ -5,11 +5,11 @@
 //! renaming, so a killed tool leaves at worst a temporary file, which a later run removes; two tools at once
 //! build two images, and the last manifest wins.
 
+use crate::erofs;
 use crate::problem::Problem;
 use crate::report::{IMAGE_FILE, Report};
 use crate::resolve::{Launch, Request, Resolved, Stamp, find_program, resolve};
 use crate::tree::{Body, Tree};
-use crate::{erofs, report};
 use abi::boot;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,7 @@ impl Cache {
                 others.push((used, path));
             }
         }
-        manifests.sort_by(|a, b| b.0.cmp(&a.0));
+        manifests.sort_by_key(|(used, ..)| std::cmp::Reverse(*used));
         let mut named = HashSet::new();
         let mut total = 0;
         for (_, path, image) in manifests {
@@ -209,7 +209,7 @@ pub fn write_image(
             config.env = environment(&launch.path, &[], None);
         }
     }
-    let report = report::Report::new(tree);
+    let report = Report::new(tree);
     tree.file(boot::IMAGE_FILE, 0o644, config.to_text().into_bytes(), &why)?;
     tree.file(IMAGE_FILE, 0o644, serde_json::to_vec(&report.summary())?, &why)?;
     let mut total = 0;
@@ -303,7 +303,7 @@ mod tests {
         let program = dir.path().join("program");
         std::fs::copy("/bin/true", &program).unwrap();
         let request = request(dir.path(), "./program");
-        let mut run = || cache.image(&request, &mut |_, _| {}).unwrap();
+        let run = || cache.image(&request, &mut |_, _| {}).unwrap();
         let (first, second) = (run(), run());
         assert!(first.fresh && !second.fresh);
         assert_eq!((first.image, &first.launch), (second.image, &second.launch));

@@ -1,5 +1,6 @@
 //! The tool from outside, with a script in the hypervisor's place: no machine is needed.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![expect(clippy::tests_outside_test_module, reason = "this whole file is tests")]
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -261,4 +262,39 @@ fn the_doctor_reports_in_json() {
     assert_eq!(find("hypervisor")["ok"], true);
     assert!(find("accelerator")["found"].as_str().unwrap().contains("HULL_ACCEL=tcg"));
     assert!(Path::new("/var/lib/dpkg").exists() == find("packages")["ok"].as_bool().unwrap());
+}
+
+#[test]
+fn a_terminal_is_raw_for_the_program_and_restored_afterwards() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+    let guest = "say_frame(1, 1, \"[$arg{-append}]\"); say_frame(4, 0, pack 'V', 100); my $keys = ''; my $size = ''; \
+        until ($keys =~ /\\cC/ and $size) { my ($kind, $data) = read_frame(); $keys .= $data if $kind == 16; \
+        $size = join 'x', unpack 'vv', $data if $kind == 18; } say_frame(1, 1, \"<$size>\"); leave(0);";
+    let host = Host::new(guest);
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let open = || std::fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let size = |rows, columns| Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&master, size(30, 90)).unwrap();
+    let slave = open();
+    let is_raw = || !tcgetattr(&slave).unwrap().local_modes.contains(LocalModes::ICANON);
+    let mut command = host.hull(&["run", "-it", "true"]);
+    let mut child =
+        command.env("TERM", "vt100").stdin(open()).stdout(open()).stderr(Stdio::inherit()).spawn().unwrap();
+    wait_until("the terminal is raw", is_raw);
+    tcsetwinsize(&master, size(40, 100)).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::WINCH).unwrap();
+    rustix::io::write(&master, b"a\x03").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!is_raw());
+    let mut seen = vec![0; 4096];
+    let len = rustix::io::read(&master, seen.as_mut_slice()).unwrap();
+    let seen = text(&seen[..len]);
+    for part in ["hull.tty=1", "hull.winsize=30x90", "hull.env=TERM=vt100", "<40x100>"] {
+        assert!(seen.contains(part), "{part} in {seen}");
+    }
 }

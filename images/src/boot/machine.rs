@@ -145,8 +145,9 @@ impl Machine {
         };
         match self.config.channel {
             Channel::Virtio => {
-                put(&["-chardev", "socket,id=app,fd=0", "-device", &device("virtio-serial", "")]);
-                put(&["-device", "virtconsole,chardev=app"]);
+                // A console port (port 0) drops what a full socket does not take; other ports wait.
+                put(&["-chardev", "socket,id=app,fd=0", "-device", &device("virtio-serial", ",max_ports=2")]);
+                put(&["-device", "virtserialport,nr=1,chardev=app"]);
                 put(&["-chardev", "file,id=log,path=/dev/stdout", "-serial", "chardev:log"]);
             }
             Channel::Serial | Channel::Raw => {

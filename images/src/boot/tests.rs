@@ -37,11 +37,14 @@ fn each_machine_type_has_its_devices() {
     assert!(microvm.contains("-m 256M -smp 2") && microvm.contains("-no-reboot"));
     assert!(microvm.ends_with("-append hull.arg=/bin/x hull.channel=virtio"), "{microvm}");
     let q35 = text(&machine(dir.path(), MachineType::Q35));
-    assert!(q35.contains("-machine q35") && q35.contains("virtio-serial-pci,disable-legacy=on"), "{q35}");
+    assert!(
+        q35.contains("-machine q35") && q35.contains("virtio-serial-pci,disable-legacy=on,max_ports=2"),
+        "{q35}"
+    );
     let mut serial = machine(dir.path(), MachineType::Pc);
     serial.config.channel = Channel::Serial;
     let serial = text(&serial);
-    assert!(serial.contains("-serial chardev:app") && !serial.contains("virtconsole"), "{serial}");
+    assert!(serial.contains("-serial chardev:app") && !serial.contains("virtserialport"), "{serial}");
 }
 
 #[test]

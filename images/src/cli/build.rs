@@ -63,7 +63,7 @@ pub(super) fn build(args: Args) -> Result<()> {
     let trouble = || format!("cannot write image {}", args.output.display());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".hull-").suffix(".erofs");
-    let mut write = |config: &Config, tree: &mut crate::tree::Tree| -> Result<_> {
+    let write = |config: &Config, tree: &mut crate::tree::Tree| -> Result<_> {
         let file = builder.tempfile_in(dir).with_context(trouble)?;
         let written =
             write_image(tree, resolved.launch.as_ref(), config, file.as_file(), &mut progress(args.quiet))?;

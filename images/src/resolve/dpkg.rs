@@ -134,7 +134,7 @@ pub(super) fn is_wanted(path: &str) -> bool {
     ];
     let below =
         |dir: &&str| path.strip_prefix(*dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    !(NOT.iter().any(|dir| below(&dir)) || path.ends_with(".a") || path.ends_with(".h"))
+    !(NOT.iter().any(below) || path.ends_with(".a") || path.ends_with(".h"))
 }
 
 impl Collector<'_> {

@@ -61,14 +61,14 @@ fn scripts_bring_their_interpreters() {
     std::fs::write(&script, "#!/usr/bin/env -S perl -w\nprint 1;\n").unwrap();
     let run = || resolve(&request(script.to_str().unwrap()));
     let error = run().unwrap_err();
-    assert_eq!(crate::problem::explain(&error).1, crate::problem::NOT_EXECUTABLE);
+    assert_eq!(crate::problem::explain(&error).1, NOT_EXECUTABLE);
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let found = run().unwrap();
     assert!(has(&found.tree, "/usr/bin/env") && has(&found.tree, "/usr/bin/perl"));
     assert!(has(&found.tree, script.to_str().unwrap()));
     std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
     let (text, code) = crate::problem::explain(&run().unwrap_err());
-    assert!(text.contains("/no/such/interpreter") && code == crate::problem::NOT_FOUND, "{text}");
+    assert!(text.contains("/no/such/interpreter") && code == NOT_FOUND, "{text}");
 }
 
 #[test]
