@@ -87,7 +87,7 @@ fn build(cx: &Context, program: &Program) -> Result<PathBuf, String> {
         rustc
     } else {
         let mut cc = Command::new(if program.build.iter().any(|f| f == "musl") { "musl-gcc" } else { "gcc" });
-        cc.args(["-O1", "-g", "-Wall", "-Wno-nonnull", "-pthread", "-o"]);
+        cc.args(["-O1", "-g", "-w", "-pthread", "-o"]);
         cc
     };
     command.arg(&out).arg(&program.source).args(flags);

@@ -1,0 +1,74 @@
+#include "check.h"
+
+int main(void)
+{
+	char buf[64] = { 0 };
+	scratch();
+	int fd = CALL(open("f", O_RDWR | O_CREAT | O_EXCL, 0600));
+	CALL(write(fd, "hello world", 11));
+	CALL(lseek(fd, 0, SEEK_SET));
+	CALL(read(fd, buf, 5));
+	TEXT(buf, 5);
+	CALL(read(fd, buf, 64));
+	TEXT(buf, 6);
+	CALL(read(fd, buf, 64));
+	CALL(write(fd, "", 0));
+	CALL(read(fd, buf, 0));
+	CALL(write(fd, KERNEL, 1));
+	CALL(read(fd, KERNEL, 1));
+	CALL(lseek(fd, 0, SEEK_SET));
+	CALL(read(fd, KERNEL, 1));
+	CALL(read(fd, UNMAPPED, 1));
+	CALL(write(fd, UNMAPPED, 1));
+	CALL(lseek(fd, 0, SEEK_CUR));
+	CALL(read(-1, KERNEL, 1));
+	CALL(write(-1, KERNEL, 1));
+	CALL(read(1000, buf, 1));
+	CALL(read(fd, buf, (size_t)-1));
+	CALL(lseek(fd, -1, SEEK_SET));
+	CALL(lseek(fd, -3, SEEK_END));
+	CALL(lseek(fd, 100, SEEK_CUR));
+	CALL(lseek(fd, 0, 77));
+	CALL(lseek(fd, LONG_MAX, SEEK_CUR));
+	CALL(lseek(999, 0, SEEK_SET));
+	CALL(read(fd, buf, 10));
+	CALL(write(fd, "x", 1));
+	CALL(lseek(fd, 0, SEEK_END));
+	CALL(lseek(fd, 0, SEEK_DATA));
+	CALL(lseek(fd, 200, SEEK_DATA));
+	CALL(lseek(fd, 0, SEEK_HOLE));
+	int ro = CALL(open("f", O_RDONLY));
+	int wo = CALL(open("f", O_WRONLY));
+	CALL(write(ro, "x", 1));
+	CALL(read(wo, buf, 1));
+	CALL(read(wo, buf, 0));
+	int dir = CALL(open(".", O_RDONLY | O_DIRECTORY));
+	CALL(read(dir, buf, 1));
+	CALL(write(dir, buf, 1));
+	int path = CALL(open("f", O_PATH));
+	CALL(read(path, buf, 1));
+	CALL(write(path, buf, 1));
+	CALL(lseek(path, 0, SEEK_SET));
+	int append = CALL(open("f", O_WRONLY | O_APPEND));
+	CALL(lseek(append, 0, SEEK_SET));
+	CALL(write(append, "end", 3));
+	CALL(lseek(append, 0, SEEK_CUR));
+	CALL(pread(fd, buf, 11, 0));
+	TEXT(buf, 11);
+	CALL(lseek(fd, 0, SEEK_SET));
+	/* Readable up to the end of its page only: a short read, then none. */
+	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	munmap(map + 4096, 4096);
+	CALL(read(fd, map + 4090, 20));
+	CALL(lseek(fd, 0, SEEK_CUR));
+	TEXT(map + 4090, 6);
+	memcpy(map + 4090, "abcdef", 6);
+	CALL(pwrite(fd, map + 4090, 20, 0));
+	CALL(pread(fd, buf, 12, 0));
+	TEXT(buf, 12);
+	CALL(close(fd));
+	CALL(close(fd));
+	CALL(close(-1));
+	clean();
+	return 0;
+}
