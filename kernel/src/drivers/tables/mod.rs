@@ -1,7 +1,7 @@
 //! Parsers of what firmware and hypervisors say about the machine: bytes in, facts out.
 //!
-//! Nothing here touches hardware, so it needs no machine to be tested: the `tests` crate includes this
-//! directory by its path, which runs the tests beside the code. Every length and checksum is verified, and
+//! Nothing here touches hardware, so it needs no machine to be tested: `hal`'s tests include this directory
+//! by its path, which runs the tests beside the code. Every length and checksum is verified, and
 //! whatever does not hold is left out, because a table that lies must not stop a machine that works.
 
 use alloc::vec::Vec;

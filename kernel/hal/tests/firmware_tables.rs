@@ -4,5 +4,5 @@
 
 extern crate alloc;
 
-#[path = "../../kernel/src/drivers/tables/mod.rs"]
+#[path = "../../src/drivers/tables/mod.rs"]
 mod tables;
