@@ -1,4 +1,5 @@
 //! The input side of the kernel's console, included by its path because the kernel builds for the bare machine only.
+#![expect(clippy::unwrap_used, clippy::tests_outside_test_module, reason = "the whole file is tests")]
 
 extern crate alloc;
 

@@ -1,6 +1,7 @@
 //! The kernel's virtqueue against a device made of plain code. The kernel builds for the bare machine only, so the
 //! module is included by its path; memory that a device shares is played by numbered byte vectors.
 #![expect(dead_code, reason = "what only the kernel uses")]
+#![expect(clippy::unwrap_used, clippy::tests_outside_test_module, reason = "the whole file is tests")]
 
 extern crate alloc;
 
@@ -91,6 +92,9 @@ use hal::Frame;
 use region::{Dma, Region};
 use virtio::queue::{Bell, Direction, Done, Pages, Queue, Segment};
 
+/// Address, length, and whether the device writes it.
+type Piece = (u64, u32, bool);
+
 /// The other side of a queue.
 struct Device {
     size: u16,
@@ -122,8 +126,8 @@ impl Device {
         rang
     }
 
-    /// Takes the next chain: its head and segments (address, length, written by the device).
-    fn take(&mut self) -> Option<(u16, Vec<(u64, u32, bool)>)> {
+    /// Takes the next chain: its head and segments.
+    fn take(&mut self) -> Option<(u16, Vec<Piece>)> {
         if self.memory.read16(self.available_at + 2) == self.available {
             return None;
         }

@@ -18,10 +18,9 @@ const BASE_MEMORY_END: (u64, usize) = (0x9_fc00, 0x400);
 const MAX_TABLES: usize = 64;
 
 /// What the firmware said.
-#[derive(Default)]
 pub(crate) struct Firmware {
-    /// Processors and interrupt controllers.
-    pub(crate) topology: Option<Topology>,
+    /// Processors and interrupt controllers. If the firmware describes none: a PC's usual ones, and no processors.
+    pub(crate) topology: Topology,
     /// PCI's configuration window.
     pub(crate) ecam: Option<Ecam>,
     /// Ports for power.
@@ -34,12 +33,12 @@ static FIRMWARE: spin::Once<Firmware> = spin::Once::new();
 /// is, or 0.
 pub(crate) fn read(rsdp: u64) -> &'static Firmware {
     FIRMWARE.call_once(|| {
-        let mut found = Firmware::default();
+        let mut found = Firmware { topology: Topology::default(), ecam: None, fadt: None };
         if let Some(root) = root(rsdp) {
             read_acpi(root, &mut found);
         }
-        if found.topology.is_none() {
-            found.topology = read_mp();
+        if found.topology.io_apics.is_empty() {
+            found.topology = read_mp().unwrap_or_else(Topology::assumed);
         }
         found
     })
@@ -88,7 +87,7 @@ fn read_acpi(root: Root, found: &mut Firmware) {
             continue;
         };
         match &signature {
-            b"APIC" => found.topology = acpi::madt(&table),
+            b"APIC" => found.topology = acpi::madt(&table).unwrap_or_default(),
             b"MCFG" => found.ecam = acpi::mcfg(&table),
             _ => found.fadt = acpi::fadt(&table),
         }

@@ -74,6 +74,14 @@ pub(crate) struct Topology {
     pub(crate) has_8259: bool,
 }
 
+impl Topology {
+    /// What a PC has that does not describe itself, such as QEMU's microvm without ACPI.
+    pub(crate) fn assumed() -> Self {
+        let io_apic = IoApic { id: 0, address: 0xfec0_0000, first_gsi: 0 };
+        Self { io_apics: alloc::vec![io_apic], has_8259: true, ..Self::default() }
+    }
+}
+
 /// Reads a little-endian number at an offset, if it lies within the bytes.
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
