@@ -180,6 +180,9 @@ impl Walk<'_> {
             place.node().get_write_access()?;
         }
         let node = match place.node().open(flags, &self.caller) {
+            Ok(None) if place.kind() == Kind::CharDevice => {
+                crate::fs::dev::device(place.node(), self.vfs.environment())
+            }
             Ok(other) => other,
             Err(error) => {
                 if writes && place.kind() == Kind::File {

@@ -272,6 +272,11 @@ impl OpenFile {
         self.check(!self.is_path())?;
         self.check_seekable()?;
         let mut offset = self.offset.lock();
+        if self.kind() == Kind::CharDevice {
+            // LINUX: `/dev/null` and its like are always at their start.
+            *offset = 0;
+            return Ok(0);
+        }
         let base = match whence {
             Whence::Set => 0,
             Whence::Current => *offset,
