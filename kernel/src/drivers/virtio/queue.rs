@@ -258,6 +258,8 @@ impl Queue {
             self.used = self.used.wrapping_add(1);
             if self.event_index && self.interrupts {
                 memory.write16(self.available_at + 4 + 2 * usize::from(self.size), self.used);
+                // The wish must be out before the caller looks for the next entry: else its interrupt could be lost.
+                fence(Ordering::SeqCst);
             }
             if let Some(token) = u16::try_from(head).ok().and_then(|head| self.recycle(head)) {
                 return Some(Done { token, len });
