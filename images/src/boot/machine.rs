@@ -15,6 +15,9 @@ pub const QEMU_VARIABLE: &str = "HULL_QEMU";
 /// Longest configuration that travels on the kernel command line, in bytes: longer lines are cut by some
 /// hypervisors (2,048 is the usual limit, and QEMU adds tokens for its devices).
 const COMMAND_LINE_MAX: usize = 1600;
+/// An image above this share of the memory is attached as a disk: a module is copied before the machine starts
+/// (some 3 ms a megabyte under QEMU) and takes its memory for good.
+const MODULE_SHARE: u64 = 2;
 /// Smallest memory of a machine in bytes: what QEMU's firmware and the kernel need to say anything at all.
 pub const MEMORY_MIN: u64 = 4 << 20;
 
@@ -81,7 +84,7 @@ impl Machine {
             .len();
         let mut config = self.config.clone();
         // A module is copied into memory before the machine starts: only a small part may go there.
-        config.root = if size > self.memory / 2 { Root::Disk } else { Root::Module };
+        config.root = if size > self.memory / MODULE_SHARE { Root::Disk } else { Root::Module };
         let mut text = config.to_text();
         let mut module = (config.root == Root::Module).then(|| self.image.clone());
         let mut temporary = None;

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufWriter, ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
@@ -43,7 +43,7 @@ pub struct Options {
     /// Show the kernel's log up to this level (0 error to 4 trace) on standard error.
     pub log_level: Option<u8>,
     /// Where trace lines go; standard error if `None`.
-    pub trace: Option<File>,
+    pub trace: Option<BufWriter<File>>,
 }
 
 /// How a session ended.
@@ -120,6 +120,9 @@ pub fn run(machine: &Machine, options: Options) -> Result<Outcome> {
     };
     let result = session.converse(&mut child.0, log, &signals);
     child.end();
+    if let Some(trace) = &mut session.options.trace {
+        trace.flush().context("cannot write the trace")?;
+    }
     session.stdout.flush();
     session.stderr.flush();
     drop(raw);

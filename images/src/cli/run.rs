@@ -130,7 +130,8 @@ pub(super) fn run(args: Args) -> Result<u8> {
     let trace = match &args.trace_file {
         Some(path) => {
             let file = std::fs::File::create(path);
-            Some(file.with_context(|| format!("cannot write the trace to {}", path.display()))?)
+            let file = file.with_context(|| format!("cannot write the trace to {}", path.display()))?;
+            Some(std::io::BufWriter::new(file))
         }
         None => None,
     };

@@ -23,6 +23,8 @@ pub(super) struct Collector<'a> {
     pub(super) tree: Tree,
     pub(super) stamps: HashMap<PathBuf, Option<Stamp>>,
     pub(super) warnings: BTreeSet<String>,
+    /// Libraries that were not found: who asks, and the name.
+    pub(super) missing: BTreeSet<(PathBuf, String)>,
     pub(super) libraries: Libraries,
     pub(super) dpkg: Option<Dpkg>,
     /// Files whose contents are still to be looked at: host path, run paths of its loaders, reason.
@@ -47,6 +49,7 @@ impl<'a> Collector<'a> {
             tree: Tree::new(),
             stamps: HashMap::new(),
             warnings: BTreeSet::new(),
+            missing: BTreeSet::new(),
             libraries: Libraries::default(),
             dpkg: None,
             queue: Vec::new(),
@@ -370,7 +373,23 @@ impl<'a> Collector<'a> {
         }
     }
 
-    pub(super) fn finish(self, launch: Option<Launch>) -> Resolved {
+    /// Says which libraries are missing. One that lies elsewhere in the image is not: its program loads it by
+    /// path first, and the linker then takes what is loaded already.
+    fn report_missing(&mut self) {
+        if self.missing.is_empty() {
+            return;
+        }
+        let mut names = HashSet::new();
+        self.tree.walk(|path, _| names.extend(path.file_name().map(OsStr::to_owned)));
+        for (path, name) in &self.missing {
+            if !names.contains(OsStr::new(name)) {
+                self.warnings.insert(format!("{}: library {name} was not found", path.display()));
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self, launch: Option<Launch>) -> Resolved {
+        self.report_missing();
         let dirs: Vec<String> = self.path_dirs.iter().map(|d| d.display().to_string()).collect();
         let path = dirs.into_iter().chain([DEFAULT_PATH.to_owned()]).collect::<Vec<_>>().join(":");
         let mut stamps: Vec<_> = self.stamps.into_iter().collect();

@@ -52,6 +52,11 @@ pub(super) fn program(c: &mut Collector<'_>, given: &Path, real: &Path) -> Resul
     let (name, real_name) = (file(given), file(real));
     let stem =
         |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-".contains(c)).to_owned();
+    // `system` and `popen` of every language call it.
+    if !c.request.bare && (stem(&real_name) == "python" || INTERPRETERS.contains(&stem(&real_name).as_str()))
+    {
+        c.add_if_there(Path::new("/bin/sh"), &"called by interpreters".into());
+    }
     if stem(&real_name) == "python" || stem(&real_name) == "pypy" {
         return python(c, given, real, &real_name);
     }

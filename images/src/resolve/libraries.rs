@@ -69,8 +69,7 @@ impl Collector<'_> {
                 self.search(name, &search, dynamic.no_default_directories)
             };
             if found.is_empty() && !(musl && name.starts_with(b"libc.")) {
-                let name = String::from_utf8_lossy(name);
-                self.warnings.insert(format!("{}: library {name} was not found", path.display()));
+                self.missing.insert((path.into(), String::from_utf8_lossy(name).into_owned()));
             }
             for library in found {
                 let real = self.add(&library, &why)?;
