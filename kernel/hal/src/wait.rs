@@ -56,6 +56,8 @@ struct Entry {
     id: u64,
     interest: Readiness,
     exclusive: bool,
+    /// An exclusive waiter that was chosen for a wake-up.
+    chosen: bool,
     waker: Waker,
 }
 
@@ -80,9 +82,9 @@ impl WaitQueue {
         let id = entries.next;
         entries.next += 1;
         let interest = interest | Readiness::ALWAYS;
-        entries.list.push(Entry { id, interest, exclusive, waker: waker.clone() });
+        entries.list.push(Entry { id, interest, exclusive, chosen: false, waker: waker.clone() });
         self.waiting.store(entries.list.len(), Ordering::SeqCst);
-        Registration { queue: Arc::clone(self), id }
+        Registration { queue: Arc::clone(self), id, passes_on: true }
     }
 
     /// Wakes whoever is interested in one of these events: every ordinary waiter, and the longest-waiting exclusive one.
@@ -104,11 +106,30 @@ impl WaitQueue {
         }
         if let Some(index) = chosen {
             // To the back, so that the next wake-up goes to another waiter.
-            let entry = entries.list.remove(index);
+            let mut entry = entries.list.remove(index);
+            entry.chosen = true;
             entries.list.push(entry);
         }
         drop(entries);
         for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Wakes the longest-waiting exclusive waiter that is interested, because another one leaves what it was woken for.
+    fn wake_next(&self, events: Readiness) {
+        let waker = {
+            let mut entries = self.entries.lock();
+            let next = entries.list.iter().position(|e| e.exclusive && e.interest.intersects(events));
+            next.map(|index| {
+                let mut entry = entries.list.remove(index);
+                entry.chosen = true;
+                let waker = entry.waker.clone();
+                entries.list.push(entry);
+                waker
+            })
+        };
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -126,11 +147,22 @@ impl core::fmt::Debug for WaitQueue {
 }
 
 /// A place in a [`WaitQueue`]; dropping it leaves the queue.
+///
+/// An exclusive waiter that was chosen for a wake-up and leaves passes the wake-up on, for it may have left without
+/// using it (a signal came in), or may not have used all that came. [`Registration::finish`] says that nothing is left.
 #[must_use = "dropping a registration takes the waker out again"]
 #[derive(Debug)]
 pub struct Registration {
     queue: Arc<WaitQueue>,
     id: u64,
+    passes_on: bool,
+}
+
+impl Registration {
+    /// Leaves the queue without passing a wake-up on.
+    pub fn finish(mut self) {
+        self.passes_on = false;
+    }
 }
 
 impl Drop for Registration {
@@ -139,6 +171,11 @@ impl Drop for Registration {
         let gone = entries.list.iter().position(|e| e.id == self.id).map(|i| entries.list.remove(i));
         self.queue.waiting.store(entries.list.len(), Ordering::SeqCst);
         drop(entries);
-        drop(gone);
+        if let Some(entry) = gone
+            && entry.chosen
+            && self.passes_on
+        {
+            self.queue.wake_next(entry.interest);
+        }
     }
 }
