@@ -46,8 +46,9 @@ fn a_wake_reaches_those_interested_and_one_exclusive_waiter() {
     queue.wake(Readiness::IN);
     assert_eq!(seen(), [2, 0, 1, 1], "exclusive waiters take turns");
     drop(two);
+    assert_eq!(seen(), [2, 0, 2, 1], "one that leaves passes its wake-up on");
     queue.wake(Readiness::HUP);
-    assert_eq!(seen(), [3, 1, 2, 1], "everyone hears of a hang-up, but those who left");
+    assert_eq!(seen(), [3, 1, 3, 1], "everyone hears of a hang-up, but those who left");
 }
 
 #[test]

@@ -175,7 +175,7 @@ impl Drop for Registration {
             && entry.chosen
             && self.passes_on
         {
-            self.queue.wake_next(entry.interest);
+            self.queue.wake_next(entry.interest - Readiness::ALWAYS);
         }
     }
 }
