@@ -65,6 +65,11 @@ impl Cache {
         Self { dir: dir.into() }
     }
 
+    /// Keeps nothing: no directory can be made there.
+    pub fn none() -> Self {
+        Self::new("/dev/null/hull")
+    }
+
     /// Uses `$XDG_CACHE_HOME/hull` or `~/.cache/hull`; `None` for a user without either.
     pub fn of_user() -> Option<Self> {
         let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());

@@ -178,9 +178,21 @@ fn a_reader_that_leaves_ends_the_program_as_on_this_machine() {
 fn mistakes_are_explained_with_dockers_codes() {
     let host = Host::new("leave(0);");
     std::fs::write(host.path("data"), "text").unwrap();
+    let program = std::fs::read("/bin/true").unwrap();
+    let executable = |name: &str, bytes: &[u8]| {
+        std::fs::write(host.path(name), bytes).unwrap();
+        std::fs::set_permissions(host.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    executable("cut", &program[..100]);
+    let at = program.windows(10).position(|w| w == b"/lib64/ld-").unwrap();
+    executable("strange", &[&program[..at], b"/lib65", &program[at + 6..]].concat());
+    executable("empty", b"");
     for (args, code, words) in [
         (&["run", "no-such-program"][..], 127, "was not found in"),
         (&["run", "./data"], 126, "not executable"),
+        (&["run", "./cut"], 126, "not a program for x86-64 Linux"),
+        (&["run", "./empty"], 126, "neither an ELF program nor a script"),
+        (&["run", "./strange"], 127, "dynamic linker /lib65/ld-linux-x86-64.so.2 is missing"),
         (&["run", "-p", "80:80", "true"], 125, "unknown option -p"),
         (&["run", "-d", "true"], 125, "unknown option -d"),
         (&["run"], 125, "required"),

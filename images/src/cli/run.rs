@@ -181,7 +181,7 @@ fn prepare(args: &Args, program: &OsStr, rest: &[OsString]) -> Result<Prepared> 
         (image, built) = (path.to_owned(), None);
     } else {
         let request = args.contents.request(Some(program))?;
-        let cache = Cache::of_user().unwrap_or_else(|| Cache::new("/nonexistent"));
+        let cache = Cache::of_user().unwrap_or_else(Cache::none);
         let found = cache.image(&request, &mut progress(args.quiet))?;
         let launch = found.launch.as_ref().context("a program has a way to start")?;
         config.args = vec![launch.argv0.as_bytes().to_vec()];

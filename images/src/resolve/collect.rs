@@ -105,8 +105,14 @@ impl<'a> Collector<'a> {
         let refuse = |why: &str| Err(Problem::new(format!("{}: {why}", real.display())).code(NOT_EXECUTABLE));
         if start.starts_with(b"\x7fELF") {
             let bytes = std::fs::read(real).with_context(|| format!("cannot read {}", real.display()))?;
-            if let Err(e) = loader::dynamic::read(&bytes) {
-                return Ok(refuse(&format!("not a program for x86-64 Linux: {e}"))?);
+            let interpreter = match loader::dynamic::read(&bytes) {
+                Ok(dynamic) => dynamic.interpreter.map(|path| PathBuf::from(OsStr::from_bytes(path))),
+                Err(e) => return Ok(refuse(&format!("not a program for x86-64 Linux: {e}"))?),
+            };
+            if let Some(path) = interpreter.filter(|path| !path.exists()) {
+                let problem = refuse(&format!("its dynamic linker {} is missing", path.display()));
+                let hint = "it was made for another distribution: --dir takes a root directory that has it";
+                return Ok(problem.map_err(|p| p.code(NOT_FOUND).hint(hint))?);
             }
         } else if !start.starts_with(b"#!") {
             let problem = refuse("neither an ELF program nor a script with a `#!` line");
