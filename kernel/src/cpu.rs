@@ -8,8 +8,13 @@ use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::arch::descriptors::Descriptors;
+use crate::arch::ipi::Mail;
+use crate::clock::timer::Timers;
 use crate::mm::frames::FrameCache;
 use crate::mm::heap::Magazines;
+use crate::mm::space::Loaded;
+use crate::sched::{Handover, Local, Thread};
 
 /// Processors that the kernel uses at most (`hal::CpuSet` has 64 bits).
 pub(crate) const MAX_CPUS: usize = 64;
@@ -37,15 +42,33 @@ pub(crate) struct Cpu {
     /// Address of this structure, for `gs:0`.
     this: AtomicPtr<Self>,
     /// Top of the running thread's kernel stack.
-    pub(crate) kernel_stack: AtomicU64,
+    kernel_stack: AtomicU64,
     /// Where the system-call entry keeps the application's stack pointer for a moment.
     user_stack: AtomicU64,
     /// Number from 0.
-    pub(crate) id: AtomicU32,
+    id: AtomicU32,
     /// Number of its local APIC.
     pub(crate) apic: AtomicU32,
-    /// It takes work.
-    pub(crate) online: AtomicBool,
+    /// The running thread is to give way before it returns to user mode.
+    pub(crate) need_resched: AtomicBool,
+    /// The running thread.
+    pub(crate) current: AtomicPtr<Thread>,
+    /// Time-stamp counter at the last change between user mode and kernel, or between threads.
+    pub(crate) stamp: AtomicU64,
+    /// The thread that runs when there is no other.
+    pub(crate) idle: AtomicPtr<Thread>,
+    /// Run queue and slice.
+    pub(crate) sched: Local,
+    /// What the next thread does for the previous one.
+    pub(crate) handover: LocalCell<Option<Handover>>,
+    /// Timers that fire here.
+    pub(crate) timers: Timers,
+    /// The page tables in use.
+    pub(crate) loaded: Loaded,
+    /// Requests from and to other processors.
+    pub(crate) mail: Mail,
+    /// Segments and task state.
+    pub(crate) descriptors: Descriptors,
     /// Free frames.
     pub(crate) frames: LocalCell<FrameCache>,
     /// How many those are, for the statistics.
@@ -58,14 +81,23 @@ pub(crate) struct Cpu {
 unsafe impl Sync for Cpu {}
 
 impl Cpu {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             this: AtomicPtr::new(null_mut()),
             kernel_stack: AtomicU64::new(0),
             user_stack: AtomicU64::new(0),
             id: AtomicU32::new(0),
             apic: AtomicU32::new(0),
-            online: AtomicBool::new(false),
+            need_resched: AtomicBool::new(false),
+            current: AtomicPtr::new(null_mut()),
+            stamp: AtomicU64::new(0),
+            idle: AtomicPtr::new(null_mut()),
+            sched: Local::new(),
+            handover: LocalCell::new(None),
+            timers: Timers::new(),
+            loaded: Loaded::new(),
+            mail: Mail::new(),
+            descriptors: Descriptors::new(),
             frames: FrameCache::new(),
             cached_frames: AtomicUsize::new(0),
             magazines: Magazines::new(),
@@ -73,22 +105,45 @@ impl Cpu {
     }
 }
 
+impl Cpu {
+    /// Returns its number.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u32 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Sets the stack on which the application enters the kernel; on the processor itself.
+    #[inline]
+    pub(crate) fn set_kernel_stack(&self, top: u64) {
+        // `syscall` pushes onto it as it is; an interrupt aligns it first, so both frames lie alike.
+        self.kernel_stack.store(top - 8, Ordering::Relaxed);
+        self.descriptors.set_kernel_stack(top);
+    }
+}
+
 /// The boot processor's state; the others' is allocated when they start.
 static BOOT: Cpu = Cpu::new();
+/// Processors that take work, one bit each.
+static ONLINE: AtomicU64 = AtomicU64::new(0);
 static ALL: [AtomicPtr<Cpu>; MAX_CPUS] = [const { AtomicPtr::new(null_mut()) }; MAX_CPUS];
 
 /// Makes the boot processor's state reachable: the first thing that Rust code does.
 pub(crate) fn init_boot() {
-    install(&BOOT, 0);
+    register(&BOOT, 0);
+    crate::arch::set_local_base((&raw const BOOT).expose_provenance() as u64);
 }
 
-/// Registers a processor's state and points this processor's GS base to it.
-fn install(cpu: &'static Cpu, id: u32) {
+/// Makes a processor's state known under its number.
+pub(crate) fn register(cpu: &'static Cpu, number: u32) {
     let pointer = core::ptr::from_ref(cpu).cast_mut();
     cpu.this.store(pointer, Ordering::Relaxed);
-    cpu.id.store(id, Ordering::Relaxed);
-    ALL[id as usize].store(pointer, Ordering::Release);
-    crate::arch::set_local_base(pointer.expose_provenance() as u64);
+    cpu.id.store(number, Ordering::Relaxed);
+    ALL[number as usize].store(pointer, Ordering::Release);
+}
+
+/// Takes back what [`register`] did, for a processor that does not start.
+pub(crate) fn unregister(number: u32) {
+    ALL[number as usize].store(null_mut(), Ordering::Release);
 }
 
 /// Returns this processor's state.
@@ -108,4 +163,15 @@ pub(crate) fn by_id(id: usize) -> Option<&'static Cpu> {
 /// Goes through all processors that were started.
 pub(crate) fn all() -> impl Iterator<Item = &'static Cpu> {
     (0..MAX_CPUS).map_while(by_id)
+}
+
+/// Notes that this processor takes work from now on.
+pub(crate) fn set_online() {
+    ONLINE.fetch_or(1 << this().number(), Ordering::SeqCst);
+}
+
+/// Returns the processors that take work, one bit each.
+#[inline]
+pub(crate) fn online() -> u64 {
+    ONLINE.load(Ordering::Relaxed)
 }

@@ -9,27 +9,69 @@ extern crate alloc;
 #[allow(unsafe_code, reason = "instructions, assembly, descriptor tables")]
 mod arch;
 mod boot;
-#[allow(dead_code, reason = "started once interrupts and threads are there")]
-mod drivers;
+mod clock;
 #[allow(unsafe_code, reason = "state of each processor, reached through the GS base")]
 mod cpu;
+mod drivers;
+mod entropy;
 mod log;
 #[allow(unsafe_code, reason = "page tables, frames, the heap")]
 mod mm;
 mod panic;
+mod platform;
+#[allow(unsafe_code, reason = "switching stacks, threads that own themselves")]
+mod sched;
+#[allow(unsafe_code, reason = "a user-mode program until the system above starts one")]
+mod selftest;
+#[allow(unsafe_code, reason = "the data page that user mode reads")]
+mod vdso;
 
+use abi::boot::Config;
+
+use crate::boot::BootInfo;
 use crate::log::log;
 
-/// Called by the entry code with the address of the PVH loader's structure.
+/// Called by the entry code with the address of the PVH loader's structure. The order matters: each step may use what
+/// the steps before it set up.
 #[allow(unsafe_code, reason = "the entry code calls it by this name")]
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(start_info: u32) -> ! {
     cpu::init_boot();
+    arch::init_early();
     let boot = arch::pvh::read(start_info);
     mm::init(&boot);
-    let config = abi::boot::Config::parse(boot.command_line());
-    log::set_level(3);
-    log!(Info, "memory: {:?}", hal::Frame::usage());
-    log!(Info, "config: {config:?}");
-    panic!("nothing more to do");
+    platform::install_hooks();
+    sched::adopt_idle();
+    let config = boot::config(&boot);
+    if let Some(level) = config.log {
+        log::set_level(level);
+    }
+    let firmware = drivers::firmware::read(boot.rsdp);
+    arch::apic::init();
+    arch::irq::init(&firmware.topology);
+    clock::init(config.tsc_khz);
+    entropy::init();
+    cpu::set_online();
+    start_processors(&config, &firmware.topology);
+    drivers::init(&config);
+    start_system(&boot, config);
+    sched::run()
+}
+
+/// Starts the other processors: those that the firmware lists, or else as many as the option says, by number.
+fn start_processors(config: &Config, topology: &drivers::tables::Topology) {
+    let limit = config.cpus.unwrap_or(u32::MAX) as usize;
+    if topology.processors.is_empty() {
+        arch::smp::start(0..config.cpus.unwrap_or(1));
+    } else {
+        arch::smp::start(topology.processors.iter().map(|p| p.apic).take(limit));
+    }
+}
+
+/// Hands the machine to the system above, which makes the first thread.
+fn start_system(_boot: &BootInfo, _config: Config) {
+    let usage = hal::Frame::usage();
+    log!(Info, "{} of {} pages free, {} processors", usage.free, usage.total, cpu::online().count_ones());
+    let platform = platform::platform(drivers::console(), &drivers::Power);
+    selftest::start(platform);
 }

@@ -1,5 +1,13 @@
 //! What the loader told us about the machine, independent of the boot protocol.
 
+use alloc::string::String;
+use alloc::vec;
+
+use abi::boot::Config;
+
+use crate::log::log;
+use crate::mm;
+
 /// Regions of a memory map that are kept.
 const MAX_REGIONS: usize = 48;
 /// Bytes of a command line that are kept; longer configurations travel in the boot module.
@@ -85,5 +93,47 @@ impl BootInfo {
             Ok(text) => text,
             Err(bad) => core::str::from_utf8(&bytes[..bad.valid_up_to()]).unwrap_or_default(),
         }
+    }
+}
+
+/// Returns the configuration of the command line, completed by the block behind the image in the boot module. A
+/// mistake in it is reported, and the machine starts with what was understood: nothing.
+pub(crate) fn config(boot: &BootInfo) -> Config {
+    let parse = |text: &str| {
+        Config::parse(text).unwrap_or_else(|error| {
+            log!(Error, "{error}");
+            Config::default()
+        })
+    };
+    let config = parse(boot.command_line());
+    if !config.block {
+        return config;
+    }
+    match boot.module.and_then(|(start, len)| block_text(start, len)) {
+        Some(text) => config.or(parse(&text)),
+        None => {
+            log!(Error, "the boot module holds no configuration");
+            config
+        }
+    }
+}
+
+/// Finds the configuration behind the image: a block that starts at a page and ends with the module.
+fn block_text(module: u64, len: u64) -> Option<String> {
+    const PAGE: u64 = 4096;
+    const LONGEST: u64 = 1 << 20;
+    let mut at = (len.checked_sub(1)?) & !(PAGE - 1);
+    loop {
+        if len - at > LONGEST {
+            return None;
+        }
+        let mut head = [0; 16];
+        mm::read_physical(module + at, &mut head[..16.min(usize::try_from(len - at).ok()?)]);
+        if head.starts_with(&abi::boot::BLOCK_MAGIC) {
+            let mut bytes = vec![0; usize::try_from(len - at).ok()?];
+            mm::read_physical(module + at, &mut bytes);
+            return abi::boot::read_block(&bytes).map(String::from);
+        }
+        at = at.checked_sub(PAGE)?;
     }
 }

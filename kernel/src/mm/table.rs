@@ -68,6 +68,16 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Changes an entry whose accessed and dirty bits the processor may be setting meanwhile; returns the old one.
+    pub(crate) fn replace(&self, index: usize, change: impl Fn(u64) -> u64) -> u64 {
+        let cell = &self.entries[index & 511];
+        match cell.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |old| Some(change(old))) {
+            Ok(old) | Err(old) => old,
+        }
+    }
+}
+
 /// Index of an address at a level: 3 for the root, 0 for the last table.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "nine bits")]
@@ -92,6 +102,13 @@ pub(super) fn set_kernel_root(root: u64) {
 /// Takes a page of zeros for a table; returns its physical address.
 pub(crate) fn new_table() -> Option<u64> {
     Some(u64::from(Frames.allocate(Fill::Zero)?.get()) << 12)
+}
+
+/// Frees a table.
+pub(crate) fn free(physical: u64) {
+    if let Some(frame) = frame_of(physical) {
+        Frames.release(frame);
+    }
 }
 
 /// Returns the frame number in an entry.
