@@ -1,5 +1,14 @@
 #include "check.h"
-#include <linux/sched/types.h>
+
+/* The C library's struct sched_param is in the way of the kernel's header. */
+struct sched_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t sched_nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
 
 int main(void)
 {
