@@ -2,12 +2,15 @@
 
 use alloc::sync::Arc;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
+use core::time::Duration;
 
-use super::ProbeError;
 use super::tables::Line;
-use crate::mm;
+use super::{ProbeError, firmware};
+use crate::arch::{self, irq};
 use crate::mm::dma::DmaPages;
+use crate::{clock, cpu, entropy, mm, sched};
 
 /// Called in an interrupt, with no lock held. It must not park.
 pub(crate) type Handler = Arc<dyn Fn() + Send + Sync>;
@@ -48,25 +51,96 @@ pub(super) fn copy_physical(address: u64, to: &mut [u8]) -> bool {
     true
 }
 
-// PENDING-IRQ
-pub(super) fn listen(_gsi: u32, _line: Line, _handler: Handler) -> Result<(), ProbeError> {
-    Ok(())
+/// Registers a handler for a global system interrupt.
+///
+/// # Errors
+/// [`ProbeError::Interrupt`] if there is no such interrupt or no vector for it.
+pub(super) fn listen(gsi: u32, line: Line, handler: Handler) -> Result<(), ProbeError> {
+    if irq::register_gsi(gsi, line, marked(handler)) { Ok(()) } else { Err(ProbeError::Interrupt) }
 }
-pub(super) fn listen_isa(_isa: u8, _handler: Handler) -> Result<(), ProbeError> {
-    Ok(())
+
+/// Registers a handler for an ISA interrupt, wherever the firmware says that it is wired to.
+///
+/// # Errors
+/// As [`listen`].
+pub(super) fn listen_isa(isa: u8, handler: Handler) -> Result<(), ProbeError> {
+    listen_isa_as(isa, Line::ISA, handler)
 }
-pub(super) fn listen_isa_as(_isa: u8, _line: Line, _handler: Handler) -> Result<(), ProbeError> {
-    Ok(())
+
+/// Registers a handler for an ISA interrupt that signals as `line` says, unless the firmware says otherwise.
+///
+/// # Errors
+/// As [`listen`].
+pub(super) fn listen_isa_as(isa: u8, line: Line, handler: Handler) -> Result<(), ProbeError> {
+    let overrides = firmware::known().map_or(&[][..], |f| &f.topology.overrides);
+    let wired = overrides.iter().find(|o| o.isa == isa);
+    let (gsi, line) = wired.map_or((isa.into(), line), |o| (o.gsi, o.line));
+    listen(gsi, line, handler)
 }
-pub(super) fn listen_message(_handler: Handler) -> Result<Message, ProbeError> {
-    Ok(Message { address: 0xfee0_0000, data: 0x40 })
+
+/// Registers a handler for a message of its own.
+///
+/// # Errors
+/// [`ProbeError::Interrupt`] if there is no vector for it.
+pub(super) fn listen_message(handler: Handler) -> Result<Message, ProbeError> {
+    let message = irq::register_msi(marked(handler)).ok_or(ProbeError::Interrupt)?;
+    Ok(Message { address: message.address, data: message.data })
 }
+
+/// Processors that run a handler now, by number: there, waiting means spinning.
+static IN_HANDLER: AtomicU64 = AtomicU64::new(0);
+
+fn marked(handler: Handler) -> Handler {
+    Arc::new(move || {
+        let bit = 1 << cpu::this().number();
+        IN_HANDLER.fetch_or(bit, Ordering::Relaxed);
+        handler();
+        IN_HANDLER.fetch_and(!bit, Ordering::Relaxed);
+    })
+}
+
+/// Calls `ready` until it answers true. A thread parks between two calls, and is woken by the waker that `ready` got;
+/// without a waker (at start-up, in a handler) the processor spins.
 pub(super) fn wait_until(mut ready: impl FnMut(Option<&Waker>) -> bool) {
-    while !ready(None) {
+    if ready(None) {
+        return;
+    }
+    let in_handler = IN_HANDLER.load(Ordering::Relaxed) & 1 << cpu::this().number() != 0;
+    if in_handler || !sched::may_park() {
+        while !ready(None) {
+            hal::sync::relax();
+        }
+        return;
+    }
+    let waker = sched::waker();
+    while !ready(Some(&waker)) {
+        sched::park(None);
+    }
+    // These parks may have used up the wake-up of an outer wait: leave one behind, so that it looks again.
+    waker.wake();
+}
+
+/// Calls `ready` until it answers true, or until the time is over; answers whether it did. Spins.
+pub(super) fn spin_until(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
+    let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+    let end = clock::monotonic_ns().saturating_add(limit);
+    loop {
+        if ready() {
+            return true;
+        }
+        if clock::monotonic_ns() >= end {
+            return false;
+        }
         hal::sync::relax();
     }
 }
-pub(super) fn mix_entropy(_: &[u8]) {}
+
+/// Mixes random bytes into the pool.
+pub(super) fn mix_entropy(bytes: &[u8]) {
+    entropy::mix(bytes);
+}
+
+/// Ends the machine by an exception that it cannot handle.
 pub(super) fn triple_fault() -> ! {
-    crate::arch::power_off_after_panic()
+    arch::power_off_after_panic()
 }

@@ -25,7 +25,7 @@ use abi::boot::{Channel, Config};
 use hal::BlockDevice;
 
 use crate::log::log;
-pub(crate) use console::{Console, console};
+pub(crate) use console::console;
 pub(crate) use power::Power;
 use tables::{acpi, cmdline};
 use virtio::console::Port;

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::task::Waker;
+use core::time::Duration;
 
 use abi::channel::{self, HEADER_LEN, Kind};
 use hal::PAGE_SIZE;
@@ -101,8 +102,8 @@ impl Control {
     const PORT_ADD: u16 = 1;
     const PORT_READY: u16 = 3;
     const PORT_OPEN: u16 = 6;
-    /// How often the queue is looked at for the announcement of a port, which comes in microseconds.
-    const PATIENCE: usize = 20_000_000;
+    /// How long to wait for the announcement of a port, which comes in microseconds.
+    const PATIENCE: Duration = Duration::from_millis(500);
 
     fn new(device: &mut Starting) -> Result<Self, ProbeError> {
         let mut receive = device.queue(Self::RECEIVE, Self::MESSAGES)?;
@@ -123,8 +124,7 @@ impl Control {
     fn open(&mut self, wanted: u32) -> bool {
         self.receive.kick();
         self.send(0, u32::MAX, Self::DEVICE_READY);
-        let announced = (0..Self::PATIENCE).any(|_| {
-            hal::sync::relax();
+        let announced = machine::spin_until(Self::PATIENCE, || {
             self.receive.pop().is_some_and(|done| {
                 let at = usize::from(done.token) * Self::BUFFER_LEN;
                 let message = self.page.region();

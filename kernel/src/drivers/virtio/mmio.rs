@@ -137,10 +137,6 @@ impl Registers for MmioLink {
         }
     }
 
-    fn config8(&self, at: usize) -> u8 {
-        if at::CONFIG + at < self.registers.len() { self.registers.read8(at::CONFIG + at) } else { 0 }
-    }
-
     fn config32(&self, at: usize) -> u32 {
         if at::CONFIG + at + 4 <= self.registers.len() { self.registers.read32(at::CONFIG + at) } else { 0 }
     }

@@ -59,8 +59,6 @@ trait Registers {
     fn set_queue(&self, index: u16, size: u16, addresses: [u64; 3]);
     /// Starts a queue that was set.
     fn enable_queue(&self, index: u16);
-    /// Reads a byte of the device's configuration; 0 behind its end.
-    fn config8(&self, at: usize) -> u8;
     /// Reads 32 aligned bits of the device's configuration; 0 behind its end.
     fn config32(&self, at: usize) -> u32;
     fn config_generation(&self) -> u32;
@@ -139,11 +137,6 @@ impl Starting {
         registers.set_queue(index, queue.size(), queue.addresses());
         self.queues.push(index);
         Ok(queue)
-    }
-
-    /// Reads a byte of the configuration.
-    pub(super) fn config8(&self, at: usize) -> u8 {
-        self.link.registers().config8(at)
     }
 
     /// Reads 32 bits of the configuration.

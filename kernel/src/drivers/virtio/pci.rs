@@ -150,10 +150,6 @@ impl Registers for PciLink {
         self.common.write16(at::QUEUE_ENABLE, 1);
     }
 
-    fn config8(&self, at: usize) -> u8 {
-        self.config.filter(|c| at < c.len()).map_or(0, |c| c.read8(at))
-    }
-
     fn config32(&self, at: usize) -> u32 {
         self.config.filter(|c| at + 4 <= c.len()).map_or(0, |c| c.read32(at))
     }

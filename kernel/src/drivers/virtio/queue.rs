@@ -89,6 +89,7 @@ struct Chain {
     /// Descriptors in it; 0 if there is no chain here.
     len: u16,
     /// What the device may read or write until it is done.
+    #[expect(dead_code, reason = "kept for its references alone")]
     held: Vec<Frame>,
 }
 
