@@ -10,6 +10,7 @@ mod area;
 mod areas;
 mod brk;
 mod fault;
+mod file;
 mod fork;
 mod initial;
 mod lock;
@@ -18,6 +19,7 @@ mod protect;
 mod remap;
 mod report;
 mod source;
+mod unmap;
 #[cfg(test)]
 mod tests;
 
@@ -33,12 +35,14 @@ use crate::proc::{Limits, Resource};
 pub use advise::{Advice, Invalidate, Sync};
 pub use area::{Area, AreaFlags, Backing};
 pub use areas::MAX_AREAS;
+pub use file::{FileSource, identity};
 pub use lock::LockMode;
 pub use map::{Keep, MapRequest, Place, Populate};
 pub use protect::Stretch;
 pub use remap::{RemapPlace, RemapRequest};
 pub use report::{MapLine, Usage, VmStatistics};
 pub use source::{PageSource, SharedObject, SourceName};
+pub use unmap::unmap_file;
 
 use areas::Areas;
 
