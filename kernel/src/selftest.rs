@@ -23,7 +23,7 @@ global_asm!(
     "mov eax, 1",
     "mov rdi, rbx",
     "syscall",
-    "mov rcx, 3000000000",
+    "mov rcx, 300000000",
     "3: dec rcx",
     "jnz 3b",
     "mov eax, 2",

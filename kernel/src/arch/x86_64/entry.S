@@ -7,12 +7,12 @@
 .set CPU_USER_STACK, 16
 .set USER_CS, 0x33
 .set USER_SS, 0x2b
-.set R11, 48                            # offsets in `UserRegs`
-.set RCX, 88
-.set ORIG_RAX, 120
-.set RIP, 128
-.set CS, 136
-.set RFLAGS, 144
+.set REGS_R11, 48                            # offsets in `UserRegs`
+.set REGS_RCX, 88
+.set REGS_ORIG_RAX, 120
+.set REGS_RIP, 128
+.set REGS_CS, 136
+.set REGS_RFLAGS, 144
 
 .macro PUSH_REST                        # what lies below RDI in `UserRegs`
     push rsi
@@ -73,18 +73,18 @@ syscall_entry:
     call syscall_from_user
     # `sysret` restores RIP from RCX and the flags from R11, so it will do if the handler left both pairs alike. It
     # faults in the kernel for a non-canonical RIP (on Intel's processors), and does not restore RF and TF properly.
-    mov rcx, [rsp + RIP]
-    mov r11, [rsp + RFLAGS]
-    cmp rcx, [rsp + RCX]
+    mov rcx, [rsp + REGS_RIP]
+    mov r11, [rsp + REGS_RFLAGS]
+    cmp rcx, [rsp + REGS_RCX]
     jne return_slowly
-    cmp r11, [rsp + R11]
+    cmp r11, [rsp + REGS_R11]
     jne return_slowly
     mov rax, rcx
     shr rax, 47
     jnz return_slowly
     test r11d, 0x10100
     jnz return_slowly
-    cmp qword ptr [rsp + CS], USER_CS
+    cmp qword ptr [rsp + REGS_CS], USER_CS
     jne return_slowly
     pop r15
     pop r14
@@ -111,7 +111,7 @@ syscall_entry:
 .type syscall32_entry, @function
 syscall32_entry:
     mov eax, -38
-    sysretd
+    .byte 0x0f, 0x07                    # sysret, to 32-bit code
 .size syscall32_entry, . - syscall32_entry
 
 # Return with `iretq`. In: RSP = `UserRegs`, 16-byte aligned.
@@ -144,13 +144,13 @@ trap:
     PUSH_REST
     cld
     CLAC
-    mov rsi, [rsp + ORIG_RAX]           # where the error code lies
+    mov rsi, [rsp + REGS_ORIG_RAX]           # where the error code lies
     mov rdx, rsp
     sub rsp, 8                          # the processor aligned the frame; keep calls aligned
-    test byte ptr [rdx + CS], 3
+    test byte ptr [rdx + REGS_CS], 3
     jz 1f
     swapgs
-    mov qword ptr [rdx + ORIG_RAX], -1
+    mov qword ptr [rdx + REGS_ORIG_RAX], -1
     xor ebp, ebp
     call trap_from_user
     add rsp, 8
@@ -179,7 +179,7 @@ trap_fatal:
     js 1f
     swapgs
 1:  mov rdi, r12
-    mov rsi, [rsp + ORIG_RAX]
+    mov rsi, [rsp + REGS_ORIG_RAX]
     mov rdx, rsp
     sub rsp, 8
     call trap_is_fatal
