@@ -1,0 +1,102 @@
+//! What a handler answers.
+
+use abi::Errno;
+
+/// How a system call that a signal interrupted goes on (`signal(7)`, "Interruption of system calls").
+///
+/// These never reach an application: the return path turns them into `EINTR` or into another try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Restart {
+    /// Again if the handler has `SA_RESTART`, or if no handler runs; else `EINTR`. Most calls.
+    Sys,
+    /// Again always, whatever the handler's flags.
+    Always,
+    /// Again only if no handler runs; `EINTR` if one does, also with `SA_RESTART` (`pause`, `poll`, `epoll_wait` ...).
+    NoHandler,
+    /// Again through `restart_syscall` with what the thread noted (a remaining time), if no handler runs; else `EINTR`.
+    Block,
+}
+
+/// Why a system call did not succeed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SysError {
+    /// The answer for the application.
+    Errno(Errno),
+    /// A signal came in first.
+    Restart(Restart),
+}
+
+impl From<Errno> for SysError {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<hal::Fault> for SysError {
+    /// A fault while copying from or to the application is `EFAULT` wherever it happens.
+    fn from(_: hal::Fault) -> Self {
+        Self::Errno(Errno::EFAULT)
+    }
+}
+
+/// The result of a handler.
+pub type SysResult<T> = Result<T, SysError>;
+
+/// What dispatch does with a handler's result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Store the value in the return register.
+    Return(i64),
+    /// A signal came in first; see [`Restart`].
+    Restart(Restart),
+    /// The registers are already what the thread goes on with (`execve`, `rt_sigreturn`).
+    Resume,
+    /// The thread ends.
+    Exit,
+}
+
+/// A handler's success value that has a place in the return register.
+pub trait IntoOutcome {
+    /// Converts.
+    fn into_outcome(self) -> Outcome;
+}
+
+macro_rules! returns {
+    ($($t:ty),*) => { $(
+        impl IntoOutcome for $t {
+            #[inline]
+            #[expect(clippy::allow_attributes, reason = "which casts a type needs differs")]
+            #[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "the register holds the bits")]
+            fn into_outcome(self) -> Outcome {
+                Outcome::Return(self as i64)
+            }
+        }
+    )* };
+}
+returns!(i32, u32, i64, u64, usize);
+
+impl IntoOutcome for () {
+    #[inline]
+    fn into_outcome(self) -> Outcome {
+        Outcome::Return(0)
+    }
+}
+
+impl IntoOutcome for Outcome {
+    #[inline]
+    fn into_outcome(self) -> Outcome {
+        self
+    }
+}
+
+impl<T: IntoOutcome> IntoOutcome for SysResult<T> {
+    #[inline]
+    fn into_outcome(self) -> Outcome {
+        match self {
+            Ok(value) => value.into_outcome(),
+            // The only place where an errno becomes a negative number.
+            Err(SysError::Errno(errno)) => Outcome::Return(-i64::from(errno.number())),
+            Err(SysError::Restart(restart)) => Outcome::Restart(restart),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The handlers, by family. `sys_` marks what the table names.
+
+pub(crate) mod at;
+pub(crate) mod attr;
+pub(crate) mod dir;
+pub(crate) mod identity;
+pub(crate) mod futex;
+pub(crate) mod io;
+pub(crate) mod mount;
+pub(crate) mod prctl;
+pub(crate) mod sched;
+pub(crate) mod stat;
+pub(crate) mod system;
+pub(crate) mod task;
+pub(crate) mod signal;
+pub(crate) mod time;
+pub(crate) mod timer;
+pub(crate) mod wait;
+pub(crate) mod xattr;
+
+use crate::Context;
+use crate::decode::Fd;
+
+/// Returns where a path that came with a descriptor starts.
+///
+/// # Errors
+/// `EBADF`, `ENOTDIR`.
+pub(crate) fn start_of(cx: &Context<'_>, at: Fd, path: &[u8]) -> abi::Result<vfs::Place> {
+    Ok(at::Origin::at(cx, at, path)?.start().clone())
+}

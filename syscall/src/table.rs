@@ -1,0 +1,492 @@
+//! The one table of system calls: a row for each of Linux 6.1's on x86_64.
+//!
+//! A row holds the numbers on x86_64 and aarch64 (`_` where there is none), the name, the handler with its
+//! argument types, and how far the call is supported. Dispatch, trace and `COVERAGE.md` come from here.
+//! A call that does not do all that its man page says is [`Support::Partial`] with what is missing.
+
+use alloc::string::String;
+
+use abi::process::{CapUserData, CapUserHeader, Rlimit, Rusage, Sysinfo, Utsname};
+use abi::time::Timespec;
+use hal::{UserAddr, UserMemory};
+
+use crate::decode::{Arg, Args, Fd, Flags, Flags64, In, InBuf, InOut, Mode, Out, OutBuf, Signal, UserPath, UserPtr};
+use crate::error::{IntoOutcome, Outcome};
+use crate::handlers::*;
+use crate::Context;
+
+/// How far a call is supported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Support {
+    /// All that the man page says.
+    Full,
+    /// All but what this says.
+    Partial(&'static str),
+    /// Not at all, for this reason: the call answers `ENOSYS`.
+    Absent(&'static str),
+}
+
+/// A row of the table.
+pub struct Entry {
+    /// Linux's name.
+    pub name: &'static str,
+    /// The number on x86_64.
+    pub number: u32,
+    /// The number on aarch64, where the call exists there.
+    pub aarch64: Option<u32>,
+    /// How far it is supported.
+    pub support: Support,
+    /// Decodes the arguments and calls the handler; `None` for an absent call.
+    pub call: Option<fn(&Context<'_>, [u64; 6]) -> Outcome>,
+    /// Writes the arguments as the trace shows them.
+    pub show: fn([u64; 6], &dyn UserMemory, &mut String),
+}
+
+macro_rules! number {
+    (_) => {
+        None
+    };
+    ($n:literal) => {
+        Some($n)
+    };
+}
+
+macro_rules! call {
+    () => {
+        None
+    };
+    ($m:ident::$f:ident($($arg:ty),*)) => {
+        Some(|cx, regs| {
+            #[allow(unused_mut, unused_variables, reason = "a call may have no argument")]
+            let mut args = Args::new(regs);
+            $m::$f(cx, $(<$arg as Arg>::take(&mut args)),*).into_outcome()
+        })
+    };
+}
+
+macro_rules! show {
+    () => {
+        |regs, _, out| {
+            let mut args = Args::new(regs);
+            for i in 0..6 {
+                out.push_str(if i > 0 { ", " } else { "" });
+                Flags64::take(&mut args).show(&crate::trace::NoMemory, out);
+            }
+        }
+    };
+    ($m:ident::$f:ident($($arg:ty),*)) => {
+        |regs, memory, out| {
+            #[allow(unused_mut, unused_variables, reason = "a call may have no argument")]
+            let (mut args, start) = (Args::new(regs), out.len());
+            $(
+                out.push_str(if out.len() > start { ", " } else { "" });
+                <$arg as Arg>::take(&mut args).show(memory, out);
+            )*
+            let _ = memory;
+        }
+    };
+}
+
+macro_rules! syscalls {
+    ($( [$x86:literal $arm:tt] $name:ident $(=> $m:ident::$f:ident($($arg:ty),*))? : $support:expr; )*) => {
+        /// Every row, in ascending order of the number on x86_64.
+        pub static TABLE: &[Entry] = &[$( Entry {
+            name: stringify!($name),
+            number: $x86,
+            aarch64: number!($arm),
+            support: $support,
+            call: call!($($m::$f($($arg),*))?),
+            show: show!($($m::$f($($arg),*))?),
+        } ),*];
+    };
+}
+
+/// One more than the highest number in the table.
+pub const NUMBERS: usize = 451;
+
+/// For each number the row's place plus one, or 0: dispatch is two loads.
+static INDEX: [u16; NUMBERS] = {
+    let mut index = [0; NUMBERS];
+    let mut row = 0;
+    while row < TABLE.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 500 rows")]
+        {
+            index[TABLE[row].number as usize] = row as u16 + 1;
+        }
+        row += 1;
+    }
+    index
+};
+
+/// Returns the row of a number on x86_64.
+#[inline]
+pub fn entry(number: u64) -> Option<&'static Entry> {
+    let row = *INDEX.get(usize::try_from(number).ok()?)?;
+    TABLE.get(usize::from(row.checked_sub(1)?))
+}
+
+use Support::{Absent, Full, Partial};
+
+syscalls! {
+    [  0  63] read : Absent("not built yet");
+    [  1  64] write : Absent("not built yet");
+    [  2   _] open : Absent("not built yet");
+    [  3  57] close : Absent("not built yet");
+    [  4   _] stat : Absent("not built yet");
+    [  5  80] fstat : Absent("not built yet");
+    [  6   _] lstat : Absent("not built yet");
+    [  7   _] poll : Absent("not built yet");
+    [  8  62] lseek : Absent("not built yet");
+    [  9 222] mmap : Absent("not built yet");
+    [ 10 226] mprotect : Absent("not built yet");
+    [ 11 215] munmap : Absent("not built yet");
+    [ 12 214] brk : Absent("not built yet");
+    [ 13 134] rt_sigaction : Absent("not built yet");
+    [ 14 135] rt_sigprocmask : Absent("not built yet");
+    [ 15 139] rt_sigreturn : Absent("not built yet");
+    [ 16  29] ioctl : Absent("not built yet");
+    [ 17  67] pread64 : Absent("not built yet");
+    [ 18  68] pwrite64 : Absent("not built yet");
+    [ 19  65] readv : Absent("not built yet");
+    [ 20  66] writev : Absent("not built yet");
+    [ 21   _] access : Absent("not built yet");
+    [ 22   _] pipe : Absent("not built yet");
+    [ 23   _] select : Absent("not built yet");
+    [ 24 124] sched_yield => sched::sys_sched_yield() : Full;
+    [ 25 216] mremap : Absent("not built yet");
+    [ 26 227] msync : Absent("not built yet");
+    [ 27 232] mincore : Absent("not built yet");
+    [ 28 233] madvise : Absent("not built yet");
+    [ 29 194] shmget : Absent("System V IPC arrives with many processes");
+    [ 30 196] shmat : Absent("System V IPC arrives with many processes");
+    [ 31 195] shmctl : Absent("System V IPC arrives with many processes");
+    [ 32  23] dup : Absent("not built yet");
+    [ 33   _] dup2 : Absent("not built yet");
+    [ 34   _] pause : Absent("not built yet");
+    [ 35 101] nanosleep : Absent("not built yet");
+    [ 36 102] getitimer : Absent("not built yet");
+    [ 37   _] alarm : Absent("not built yet");
+    [ 38 103] setitimer : Absent("not built yet");
+    [ 39 172] getpid => identity::sys_getpid() : Full;
+    [ 40  71] sendfile : Absent("not built yet");
+    [ 41 198] socket : Absent("the network arrives with the socket layer");
+    [ 42 203] connect : Absent("the network arrives with the socket layer");
+    [ 43 202] accept : Absent("the network arrives with the socket layer");
+    [ 44 206] sendto : Absent("the network arrives with the socket layer");
+    [ 45 207] recvfrom : Absent("the network arrives with the socket layer");
+    [ 46 211] sendmsg : Absent("the network arrives with the socket layer");
+    [ 47 212] recvmsg : Absent("the network arrives with the socket layer");
+    [ 48 210] shutdown : Absent("the network arrives with the socket layer");
+    [ 49 200] bind : Absent("the network arrives with the socket layer");
+    [ 50 201] listen : Absent("the network arrives with the socket layer");
+    [ 51 204] getsockname : Absent("the network arrives with the socket layer");
+    [ 52 205] getpeername : Absent("the network arrives with the socket layer");
+    [ 53 199] socketpair : Absent("the network arrives with the socket layer");
+    [ 54 208] setsockopt : Absent("the network arrives with the socket layer");
+    [ 55 209] getsockopt : Absent("the network arrives with the socket layer");
+    [ 56 220] clone => task::sys_clone(u64, u64, UserAddr, UserAddr, u64) : Partial("no namespaces, no tracing");
+    [ 57   _] fork => task::sys_fork() : Full;
+    [ 58   _] vfork => task::sys_vfork() : Full;
+    [ 59 221] execve => task::sys_execve(UserPath, UserPtr<u64, In>, UserPtr<u64, In>) : Full;
+    [ 60  93] exit => task::sys_exit(i32) : Full;
+    [ 61 260] wait4 => wait::sys_wait4(i32, UserPtr<u32, Out>, Flags, UserPtr<Rusage, Out>) : Full;
+    [ 62 129] kill : Absent("not built yet");
+    [ 63 160] uname => system::sys_uname(UserPtr<Utsname, Out>) : Full;
+    [ 64 190] semget : Absent("System V IPC arrives with many processes");
+    [ 65 193] semop : Absent("System V IPC arrives with many processes");
+    [ 66 191] semctl : Absent("System V IPC arrives with many processes");
+    [ 67 197] shmdt : Absent("System V IPC arrives with many processes");
+    [ 68 186] msgget : Absent("System V IPC arrives with many processes");
+    [ 69 189] msgsnd : Absent("System V IPC arrives with many processes");
+    [ 70 188] msgrcv : Absent("System V IPC arrives with many processes");
+    [ 71 187] msgctl : Absent("System V IPC arrives with many processes");
+    [ 72  25] fcntl : Absent("not built yet");
+    [ 73  32] flock : Absent("not built yet");
+    [ 74  82] fsync : Absent("not built yet");
+    [ 75  83] fdatasync : Absent("not built yet");
+    [ 76  45] truncate : Absent("not built yet");
+    [ 77  46] ftruncate : Absent("not built yet");
+    [ 78   _] getdents : Absent("not built yet");
+    [ 79  17] getcwd : Absent("not built yet");
+    [ 80  49] chdir : Absent("not built yet");
+    [ 81  50] fchdir : Absent("not built yet");
+    [ 82   _] rename : Absent("not built yet");
+    [ 83   _] mkdir : Absent("not built yet");
+    [ 84   _] rmdir : Absent("not built yet");
+    [ 85   _] creat : Absent("not built yet");
+    [ 86   _] link : Absent("not built yet");
+    [ 87   _] unlink : Absent("not built yet");
+    [ 88   _] symlink : Absent("not built yet");
+    [ 89   _] readlink : Absent("not built yet");
+    [ 90   _] chmod : Absent("not built yet");
+    [ 91  52] fchmod : Absent("not built yet");
+    [ 92   _] chown : Absent("not built yet");
+    [ 93  55] fchown : Absent("not built yet");
+    [ 94   _] lchown : Absent("not built yet");
+    [ 95 166] umask : Absent("not built yet");
+    [ 96 169] gettimeofday : Absent("not built yet");
+    [ 97 163] getrlimit => system::sys_getrlimit(u32, UserPtr<Rlimit, Out>) : Full;
+    [ 98 165] getrusage => system::sys_getrusage(i32, UserPtr<Rusage, Out>) : Partial("block input and output, and the maximum of children, are zero");
+    [ 99 179] sysinfo => system::sys_sysinfo(UserPtr<Sysinfo, Out>) : Partial("the load averages are zero");
+    [100 153] times : Absent("not built yet");
+    [101 117] ptrace : Absent("tracing arrives with many processes");
+    [102 174] getuid => identity::sys_getuid() : Full;
+    [103 116] syslog => system::sys_syslog(i32, OutBuf) : Partial("there is no log to read");
+    [104 176] getgid => identity::sys_getgid() : Full;
+    [105 146] setuid => identity::sys_setuid(u32) : Full;
+    [106 144] setgid => identity::sys_setgid(u32) : Full;
+    [107 175] geteuid => identity::sys_geteuid() : Full;
+    [108 177] getegid => identity::sys_getegid() : Full;
+    [109 154] setpgid => identity::sys_setpgid(i32, i32) : Full;
+    [110 173] getppid => identity::sys_getppid() : Full;
+    [111   _] getpgrp => identity::sys_getpgrp() : Full;
+    [112 157] setsid => identity::sys_setsid() : Full;
+    [113 145] setreuid => identity::sys_setreuid(u32, u32) : Full;
+    [114 143] setregid => identity::sys_setregid(u32, u32) : Full;
+    [115 158] getgroups => identity::sys_getgroups(i32, UserPtr<u32, Out>) : Full;
+    [116 159] setgroups => identity::sys_setgroups(i32, UserPtr<u32, In>) : Full;
+    [117 147] setresuid => identity::sys_setresuid(u32, u32, u32) : Full;
+    [118 148] getresuid => identity::sys_getresuid(UserPtr<u32, Out>, UserPtr<u32, Out>, UserPtr<u32, Out>) : Full;
+    [119 149] setresgid => identity::sys_setresgid(u32, u32, u32) : Full;
+    [120 150] getresgid => identity::sys_getresgid(UserPtr<u32, Out>, UserPtr<u32, Out>, UserPtr<u32, Out>) : Full;
+    [121 155] getpgid => identity::sys_getpgid(i32) : Full;
+    [122 151] setfsuid => identity::sys_setfsuid(u32) : Full;
+    [123 152] setfsgid => identity::sys_setfsgid(u32) : Full;
+    [124 156] getsid => identity::sys_getsid(i32) : Full;
+    [125  90] capget => identity::sys_capget(UserPtr<CapUserHeader, InOut>, UserPtr<CapUserData, Out>) : Full;
+    [126  91] capset => identity::sys_capset(UserPtr<CapUserHeader, InOut>, UserPtr<CapUserData, In>) : Full;
+    [127 136] rt_sigpending : Absent("not built yet");
+    [128 137] rt_sigtimedwait : Absent("not built yet");
+    [129 138] rt_sigqueueinfo : Absent("not built yet");
+    [130 133] rt_sigsuspend : Absent("not built yet");
+    [131 132] sigaltstack : Absent("not built yet");
+    [132   _] utime : Absent("not built yet");
+    [133   _] mknod : Absent("not built yet");
+    [134   _] uselib : Absent("gone from Linux too");
+    [135  92] personality => system::sys_personality(u32) : Partial("only ADDR_NO_RANDOMIZE has an effect");
+    [136   _] ustat : Absent("not built yet");
+    [137  43] statfs : Absent("not built yet");
+    [138  44] fstatfs : Absent("not built yet");
+    [139   _] sysfs : Absent("not built yet");
+    [140 141] getpriority => sched::sys_getpriority(i32, i32) : Full;
+    [141 140] setpriority => sched::sys_setpriority(i32, i32, i32) : Full;
+    [142 118] sched_setparam => sched::sys_sched_setparam(i32, UserPtr<i32, In>) : Partial("real-time policies get the most weight, not strict priority");
+    [143 121] sched_getparam => sched::sys_sched_getparam(i32, UserPtr<u32, Out>) : Full;
+    [144 119] sched_setscheduler => sched::sys_sched_setscheduler(i32, i32, UserPtr<i32, In>) : Partial("real-time policies get the most weight, not strict priority");
+    [145 120] sched_getscheduler => sched::sys_sched_getscheduler(i32) : Full;
+    [146 125] sched_get_priority_max => sched::sys_sched_get_priority_max(u32) : Full;
+    [147 126] sched_get_priority_min => sched::sys_sched_get_priority_min(u32) : Full;
+    [148 127] sched_rr_get_interval => sched::sys_sched_rr_get_interval(i32, UserPtr<Timespec, Out>) : Full;
+    [149 228] mlock : Absent("not built yet");
+    [150 229] munlock : Absent("not built yet");
+    [151 230] mlockall : Absent("not built yet");
+    [152 231] munlockall : Absent("not built yet");
+    [153  58] vhangup => system::sys_vhangup() : Partial("no terminal is hung up");
+    [154   _] modify_ldt : Absent("not built yet");
+    [155  41] pivot_root : Absent("no namespaces in a single-application machine");
+    [156   _] _sysctl : Absent("gone from Linux too");
+    [157 167] prctl => prctl::sys_prctl(i32, u64, u64, u64, u64) : Partial("no PR_SET_MM, PR_SET_SECCOMP, PR_SET_VMA, PR_SET_THP_DISABLE, PR_MCE_KILL, speculation control, core scheduling; the others answer EINVAL");
+    [158   _] arch_prctl => prctl::sys_arch_prctl(i32, u64) : Partial("CPUID faulting and permission for AMX cannot be asked for");
+    [159 171] adjtimex : Absent("not built yet");
+    [160 164] setrlimit => system::sys_setrlimit(u32, UserPtr<Rlimit, In>) : Partial("RLIMIT_CPU, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_LOCKS and RLIMIT_RTTIME are kept but not enforced");
+    [161  51] chroot : Absent("not built yet");
+    [162  81] sync : Absent("not built yet");
+    [163  89] acct : Absent("no accounting, quota or swap");
+    [164 170] settimeofday : Absent("not built yet");
+    [165  40] mount : Absent("not built yet");
+    [166  39] umount2 : Absent("not built yet");
+    [167 224] swapon : Absent("no accounting, quota or swap");
+    [168 225] swapoff : Absent("no accounting, quota or swap");
+    [169 142] reboot => system::sys_reboot(u32, u32, u32, InBuf) : Partial("restarting ends the machine, too");
+    [170 161] sethostname => system::sys_sethostname(UserAddr, i32) : Full;
+    [171 162] setdomainname => system::sys_setdomainname(UserAddr, i32) : Full;
+    [172   _] iopl : Absent("no direct port access for applications");
+    [173   _] ioperm : Absent("no direct port access for applications");
+    [174   _] create_module : Absent("gone from Linux too");
+    [175 105] init_module : Absent("kernel modules and other kernels have no place here");
+    [176 106] delete_module : Absent("kernel modules and other kernels have no place here");
+    [177   _] get_kernel_syms : Absent("gone from Linux too");
+    [178   _] query_module : Absent("gone from Linux too");
+    [179  60] quotactl : Absent("no accounting, quota or swap");
+    [180  42] nfsservctl : Absent("gone from Linux too");
+    [181   _] getpmsg : Absent("gone from Linux too");
+    [182   _] putpmsg : Absent("gone from Linux too");
+    [183   _] afs_syscall : Absent("gone from Linux too");
+    [184   _] tuxcall : Absent("gone from Linux too");
+    [185   _] security : Absent("gone from Linux too");
+    [186 178] gettid => identity::sys_gettid() : Full;
+    [187 213] readahead : Absent("not built yet");
+    [188   5] setxattr : Absent("not built yet");
+    [189   6] lsetxattr : Absent("not built yet");
+    [190   7] fsetxattr : Absent("not built yet");
+    [191   8] getxattr : Absent("not built yet");
+    [192   9] lgetxattr : Absent("not built yet");
+    [193  10] fgetxattr : Absent("not built yet");
+    [194  11] listxattr : Absent("not built yet");
+    [195  12] llistxattr : Absent("not built yet");
+    [196  13] flistxattr : Absent("not built yet");
+    [197  14] removexattr : Absent("not built yet");
+    [198  15] lremovexattr : Absent("not built yet");
+    [199  16] fremovexattr : Absent("not built yet");
+    [200 130] tkill : Absent("not built yet");
+    [201   _] time : Absent("not built yet");
+    [202  98] futex : Absent("not built yet");
+    [203 122] sched_setaffinity => sched::sys_sched_setaffinity(i32, u32, UserAddr) : Full;
+    [204 123] sched_getaffinity => sched::sys_sched_getaffinity(i32, u32, UserAddr) : Full;
+    [205   _] set_thread_area : Absent("gone from Linux too");
+    [206   0] io_setup : Absent("AIO arrives with disks");
+    [207   1] io_destroy : Absent("AIO arrives with disks");
+    [208   4] io_getevents : Absent("AIO arrives with disks");
+    [209   2] io_submit : Absent("AIO arrives with disks");
+    [210   3] io_cancel : Absent("AIO arrives with disks");
+    [211   _] get_thread_area : Absent("gone from Linux too");
+    [212  18] lookup_dcookie : Absent("gone from Linux too");
+    [213   _] epoll_create : Absent("not built yet");
+    [214   _] epoll_ctl_old : Absent("gone from Linux too");
+    [215   _] epoll_wait_old : Absent("gone from Linux too");
+    [216 234] remap_file_pages : Absent("not built yet");
+    [217  61] getdents64 : Absent("not built yet");
+    [218  96] set_tid_address => task::sys_set_tid_address(UserAddr) : Full;
+    [219 128] restart_syscall : Absent("not built yet");
+    [220 192] semtimedop : Absent("System V IPC arrives with many processes");
+    [221 223] fadvise64 : Absent("not built yet");
+    [222 107] timer_create : Absent("not built yet");
+    [223 110] timer_settime : Absent("not built yet");
+    [224 108] timer_gettime : Absent("not built yet");
+    [225 109] timer_getoverrun : Absent("not built yet");
+    [226 111] timer_delete : Absent("not built yet");
+    [227 112] clock_settime : Absent("not built yet");
+    [228 113] clock_gettime : Absent("not built yet");
+    [229 114] clock_getres : Absent("not built yet");
+    [230 115] clock_nanosleep : Absent("not built yet");
+    [231  94] exit_group => task::sys_exit_group(i32) : Full;
+    [232   _] epoll_wait : Absent("not built yet");
+    [233  21] epoll_ctl : Absent("not built yet");
+    [234 131] tgkill : Absent("not built yet");
+    [235   _] utimes : Absent("not built yet");
+    [236   _] vserver : Absent("gone from Linux too");
+    [237 235] mbind : Absent("not built yet");
+    [238 237] set_mempolicy : Absent("not built yet");
+    [239 236] get_mempolicy : Absent("not built yet");
+    [240 180] mq_open : Absent("POSIX message queues arrive with many processes");
+    [241 181] mq_unlink : Absent("POSIX message queues arrive with many processes");
+    [242 182] mq_timedsend : Absent("POSIX message queues arrive with many processes");
+    [243 183] mq_timedreceive : Absent("POSIX message queues arrive with many processes");
+    [244 184] mq_notify : Absent("POSIX message queues arrive with many processes");
+    [245 185] mq_getsetattr : Absent("POSIX message queues arrive with many processes");
+    [246 104] kexec_load : Absent("kernel modules and other kernels have no place here");
+    [247  95] waitid => wait::sys_waitid(i32, i32, UserAddr, Flags, UserPtr<Rusage, Out>) : Full;
+    [248 217] add_key : Absent("no key retention service; programs fall back");
+    [249 218] request_key : Absent("no key retention service; programs fall back");
+    [250 219] keyctl : Absent("no key retention service; programs fall back");
+    [251  30] ioprio_set : Absent("not built yet");
+    [252  31] ioprio_get => sched::sys_ioprio_get(i32, i32) : Partial("everyone has the default priority");
+    [253   _] inotify_init : Absent("not built yet");
+    [254  27] inotify_add_watch : Absent("not built yet");
+    [255  28] inotify_rm_watch : Absent("not built yet");
+    [256 238] migrate_pages : Absent("no NUMA nodes to move between");
+    [257  56] openat : Absent("not built yet");
+    [258  34] mkdirat : Absent("not built yet");
+    [259  33] mknodat : Absent("not built yet");
+    [260  54] fchownat : Absent("not built yet");
+    [261   _] futimesat : Absent("not built yet");
+    [262  79] newfstatat : Absent("not built yet");
+    [263  35] unlinkat : Absent("not built yet");
+    [264  38] renameat : Absent("not built yet");
+    [265  37] linkat : Absent("not built yet");
+    [266  36] symlinkat : Absent("not built yet");
+    [267  78] readlinkat : Absent("not built yet");
+    [268  53] fchmodat : Absent("not built yet");
+    [269  48] faccessat : Absent("not built yet");
+    [270  72] pselect6 : Absent("not built yet");
+    [271  73] ppoll : Absent("not built yet");
+    [272  97] unshare : Absent("no namespaces in a single-application machine");
+    [273  99] set_robust_list : Absent("not built yet");
+    [274 100] get_robust_list : Absent("not built yet");
+    [275  76] splice : Absent("not built yet");
+    [276  77] tee : Absent("not built yet");
+    [277  84] sync_file_range : Absent("not built yet");
+    [278  75] vmsplice : Absent("not built yet");
+    [279 239] move_pages : Absent("not built yet");
+    [280  88] utimensat : Absent("not built yet");
+    [281  22] epoll_pwait : Absent("not built yet");
+    [282   _] signalfd : Absent("not built yet");
+    [283  85] timerfd_create : Absent("not built yet");
+    [284   _] eventfd : Absent("not built yet");
+    [285  47] fallocate : Absent("not built yet");
+    [286  86] timerfd_settime : Absent("not built yet");
+    [287  87] timerfd_gettime : Absent("not built yet");
+    [288 242] accept4 : Absent("the network arrives with the socket layer");
+    [289  74] signalfd4 : Absent("not built yet");
+    [290  19] eventfd2 : Absent("not built yet");
+    [291  20] epoll_create1 : Absent("not built yet");
+    [292  24] dup3 : Absent("not built yet");
+    [293  59] pipe2 : Absent("not built yet");
+    [294  26] inotify_init1 : Absent("not built yet");
+    [295  69] preadv : Absent("not built yet");
+    [296  70] pwritev : Absent("not built yet");
+    [297 240] rt_tgsigqueueinfo : Absent("not built yet");
+    [298 241] perf_event_open : Absent("performance counters are not offered");
+    [299 243] recvmmsg : Absent("the network arrives with the socket layer");
+    [300 262] fanotify_init : Absent("no file events for other processes");
+    [301 263] fanotify_mark : Absent("no file events for other processes");
+    [302 261] prlimit64 => system::sys_prlimit64(i32, u32, UserPtr<Rlimit, In>, UserPtr<Rlimit, Out>) : Partial("RLIMIT_CPU, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_LOCKS and RLIMIT_RTTIME are kept but not enforced");
+    [303 264] name_to_handle_at : Absent("not built yet");
+    [304 265] open_by_handle_at : Absent("not built yet");
+    [305 266] clock_adjtime : Absent("not built yet");
+    [306 267] syncfs : Absent("not built yet");
+    [307 269] sendmmsg : Absent("the network arrives with the socket layer");
+    [308 268] setns : Absent("no namespaces in a single-application machine");
+    [309 168] getcpu => sched::sys_getcpu(UserPtr<u32, Out>, UserPtr<u32, Out>, UserAddr) : Full;
+    [310 270] process_vm_readv : Absent("tracing arrives with many processes");
+    [311 271] process_vm_writev : Absent("tracing arrives with many processes");
+    [312 272] kcmp : Absent("tracing arrives with many processes");
+    [313 273] finit_module : Absent("kernel modules and other kernels have no place here");
+    [314 274] sched_setattr => sched::sys_sched_setattr(i32, UserAddr, Flags) : Partial("no SCHED_DEADLINE, no utilisation clamps; real-time policies get the most weight, not strict priority");
+    [315 275] sched_getattr => sched::sys_sched_getattr(i32, UserAddr, u32, Flags) : Full;
+    [316 276] renameat2 : Absent("not built yet");
+    [317 277] seccomp : Absent("sandboxing arrives with many processes");
+    [318 278] getrandom => system::sys_getrandom(OutBuf, Flags) : Full;
+    [319 279] memfd_create : Absent("not built yet");
+    [320 294] kexec_file_load : Absent("kernel modules and other kernels have no place here");
+    [321 280] bpf : Absent("no BPF");
+    [322 281] execveat => task::sys_execveat(Fd, UserPath, UserPtr<u64, In>, UserPtr<u64, In>, Flags) : Full;
+    [323 282] userfaultfd : Absent("no user-fault handling");
+    [324 283] membarrier : Absent("not built yet");
+    [325 284] mlock2 : Absent("not built yet");
+    [326 285] copy_file_range : Absent("not built yet");
+    [327 286] preadv2 : Absent("not built yet");
+    [328 287] pwritev2 : Absent("not built yet");
+    [329 288] pkey_mprotect : Absent("no protection keys");
+    [330 289] pkey_alloc : Absent("no protection keys");
+    [331 290] pkey_free : Absent("no protection keys");
+    [332 291] statx : Absent("not built yet");
+    [333 292] io_pgetevents : Absent("AIO arrives with disks");
+    [334 293] rseq : Absent("not built yet");
+    [424 424] pidfd_send_signal => task::sys_pidfd_send_signal(Fd, Signal, UserAddr, Flags) : Full;
+    [425 425] io_uring_setup : Absent("AIO arrives with disks");
+    [426 426] io_uring_enter : Absent("AIO arrives with disks");
+    [427 427] io_uring_register : Absent("AIO arrives with disks");
+    [428 428] open_tree : Absent("the new mount interface is not built");
+    [429 429] move_mount : Absent("the new mount interface is not built");
+    [430 430] fsopen : Absent("the new mount interface is not built");
+    [431 431] fsconfig : Absent("the new mount interface is not built");
+    [432 432] fsmount : Absent("the new mount interface is not built");
+    [433 433] fspick : Absent("the new mount interface is not built");
+    [434 434] pidfd_open => task::sys_pidfd_open(i32, Flags) : Full;
+    [435 435] clone3 => task::sys_clone3(UserAddr, usize) : Partial("no namespaces, no chosen numbers, no control groups");
+    [436 436] close_range : Absent("not built yet");
+    [437 437] openat2 : Absent("not built yet");
+    [438 438] pidfd_getfd : Absent("not built yet");
+    [439 439] faccessat2 : Absent("not built yet");
+    [440 440] process_madvise : Absent("tracing arrives with many processes");
+    [441 441] epoll_pwait2 : Absent("not built yet");
+    [442 442] mount_setattr : Absent("the new mount interface is not built");
+    [443 443] quotactl_fd : Absent("no accounting, quota or swap");
+    [444 444] landlock_create_ruleset : Absent("sandboxing arrives with many processes");
+    [445 445] landlock_add_rule : Absent("sandboxing arrives with many processes");
+    [446 446] landlock_restrict_self : Absent("sandboxing arrives with many processes");
+    [447 447] memfd_secret : Absent("not built yet");
+    [448 448] process_mrelease : Absent("tracing arrives with many processes");
+    [449 449] futex_waitv : Absent("not built yet");
+    [450 450] set_mempolicy_home_node : Absent("not built yet");}
