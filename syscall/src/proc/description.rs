@@ -21,6 +21,7 @@ use crate::files::{self, AnonymousFile};
 use crate::handlers::at;
 use crate::inotify::Inotify;
 use crate::signalfd::SignalFd;
+use crate::timerfd::TimerFd;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -36,6 +37,8 @@ pub enum Object {
     EventFd(EventFd),
     /// Signals as records.
     SignalFd(SignalFd),
+    /// A timer (`timerfd_create(2)`).
+    TimerFd(Arc<TimerFd>),
     /// Events of files.
     Inotify(Arc<Inotify>),
     /// A process (`pidfd_open(2)`).
@@ -213,6 +216,7 @@ impl Description {
             Object::Epoll(_) => AnonymousFile::Epoll,
             Object::EventFd(_) => AnonymousFile::EventFd,
             Object::SignalFd(_) => AnonymousFile::SignalFd,
+            Object::TimerFd(_) => AnonymousFile::TimerFd,
             Object::Inotify(_) => AnonymousFile::Inotify,
             Object::Process(_) => AnonymousFile::Process,
         })
@@ -251,6 +255,7 @@ impl Description {
             Object::Pipe(pipe) => pipe.end.read(to),
             Object::EventFd(event) => event.read(to),
             Object::SignalFd(signals) => signals.read(cx.thread, to),
+            Object::TimerFd(timer) => timer.read(to),
             Object::Inotify(inotify) => inotify.read(to),
             Object::Epoll(_) | Object::Process(_) => Err(Errno::EINVAL),
         }
@@ -266,7 +271,11 @@ impl Description {
             Object::Node(file) => at::as_caller(cx, |caller| file.write(from, caller)),
             Object::Pipe(pipe) => pipe.end.write(from, self.write_mode()),
             Object::EventFd(event) => event.write(from),
-            Object::SignalFd(_) | Object::Inotify(_) | Object::Epoll(_) | Object::Process(_) => {
+            Object::SignalFd(_)
+            | Object::TimerFd(_)
+            | Object::Inotify(_)
+            | Object::Epoll(_)
+            | Object::Process(_) => {
                 Err(Errno::EINVAL)
             }
         }
@@ -310,6 +319,7 @@ impl Description {
             Object::Epoll(_) => Readiness::empty(),
             Object::EventFd(event) => event.readiness(),
             Object::SignalFd(signals) => signals.readiness(thread),
+            Object::TimerFd(timer) => timer.readiness(),
             Object::Inotify(inotify) => inotify.readiness(),
             Object::Process(process) => files::process_readiness(process),
         }
@@ -326,6 +336,7 @@ impl Description {
             Object::Pipe(pipe) => [Some(add(pipe.end.pipe().wait_queue())), None],
             Object::Epoll(epoll) => [Some(add(epoll.pollers())), None],
             Object::EventFd(event) => [Some(add(event.queue())), None],
+            Object::TimerFd(timer) => [Some(add(timer.queue())), None],
             Object::SignalFd(_) => SignalFd::queues(thread).map(|queue| Some(add(queue))),
             Object::Inotify(inotify) => [Some(add(inotify.queue())), None],
             Object::Process(process) => [Some(add(&process.exit_events)), None],
