@@ -19,10 +19,10 @@ mod log;
 mod mm;
 mod panic;
 mod platform;
+#[allow(unsafe_code, reason = "frames of the boot module become references")]
+mod root;
 #[allow(unsafe_code, reason = "switching stacks, threads that own themselves")]
 mod sched;
-#[allow(unsafe_code, reason = "a user-mode program until the system above starts one")]
-mod selftest;
 #[allow(unsafe_code, reason = "the data page that user mode reads")]
 mod vdso;
 
@@ -36,6 +36,7 @@ use crate::log::log;
 #[allow(unsafe_code, reason = "the entry code calls it by this name")]
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(start_info: u32) -> ! {
+    let entered = arch::cpu::rdtsc();
     cpu::init_boot();
     arch::init_early();
     let boot = arch::pvh::read(start_info);
@@ -54,6 +55,7 @@ extern "C" fn kernel_main(start_info: u32) -> ! {
     cpu::set_online();
     start_processors(&config, &firmware.topology);
     drivers::init(&config);
+    log!(Debug, "entered {entered} ticks after reset, started in {}", arch::cpu::rdtsc() - entered);
     start_system(&boot, config);
     sched::run()
 }
@@ -69,9 +71,12 @@ fn start_processors(config: &Config, topology: &drivers::tables::Topology) {
 }
 
 /// Hands the machine to the system above, which makes the first thread.
-fn start_system(_boot: &BootInfo, _config: Config) {
+fn start_system(boot: &BootInfo, config: Config) {
     let usage = hal::Frame::usage();
     log!(Info, "{} of {} pages free, {} processors", usage.free, usage.total, cpu::online().count_ones());
     let platform = platform::platform(drivers::console(), &drivers::Power);
-    selftest::start(platform);
+    if let Err(error) = syscall::boot::start(platform, config, root::module(boot)) {
+        log!(Error, "{error}");
+        platform.power.exit(error.exit_code() << 8);
+    }
 }
