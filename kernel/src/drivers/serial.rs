@@ -3,6 +3,7 @@
 //! Output is polled, by the FIFO's 16 bytes. Input comes by interrupt, and only while somebody wants it: otherwise
 //! it stays in the port, and so with whoever is at its other end.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,6 +31,7 @@ mod at {
     pub(super) const SCRATCH: u16 = 7;
 }
 
+const LOOPBACK: u8 = 1 << 4;
 const ON_INPUT: u8 = 1;
 const ON_EMPTY: u8 = 1 << 1;
 const DATA_READY: u8 = 1;
@@ -50,13 +52,13 @@ pub(super) struct Serial {
     present: AtomicBool,
     /// Held for a whole write, so that frames of two processors do not mix.
     transmit: Lock<(), { rank::DRIVER }>,
-    /// A byte that came before the FIFO was on.
-    early: Lock<Option<u8>, { rank::LEAF }>,
+    /// Bytes that came before the FIFO was on.
+    early: Lock<VecDeque<u8>, { rank::LEAF }>,
 }
 
 /// The port of this machine.
 pub(super) static SERIAL: Serial =
-    Serial { present: AtomicBool::new(false), transmit: Lock::new(()), early: Lock::new(None) };
+    Serial { present: AtomicBool::new(false), transmit: Lock::new(()), early: Lock::new(VecDeque::new()) };
 
 impl Serial {
     /// Looks whether there is a port, and sets it up.
@@ -72,13 +74,21 @@ impl Serial {
         outb(PORT + at::DATA, 1);
         outb(PORT + at::INTERRUPT_ENABLE, 0);
         outb(PORT + at::LINE_CONTROL, 0x03);
-        // Turning the FIFOs on clears them, and input may have come already.
-        if inb(PORT + at::LINE_STATUS) & DATA_READY != 0 {
-            *self.early.lock() = Some(inb(PORT + at::DATA));
+        // FIFOs on, an interrupt for each byte. That clears the receiver, and a byte of input may be in it already; in
+        // loopback mode nothing follows it (QEMU then does not ask for more) until the FIFOs are on.
+        let early = inb(PORT + at::LINE_STATUS) & DATA_READY != 0;
+        if early {
+            outb(PORT + at::MODEM_CONTROL, LOOPBACK);
+            self.early.lock().push_back(inb(PORT + at::DATA));
         }
         outb(PORT + at::FIFO_CONTROL, 0x01);
         // Data terminal ready, request to send, and the line that connects the interrupt.
         outb(PORT + at::MODEM_CONTROL, 0x0b);
+        if early {
+            // A read is what makes QEMU ask for more. It finds nothing, unless more has come this instant.
+            let more = inb(PORT + at::DATA);
+            self.early.lock().extend((more != 0).then_some(more));
+        }
         self.present.store(true, Ordering::Relaxed);
     }
 
@@ -131,8 +141,8 @@ impl Serial {
     /// Turns the interrupt for input on or off. Turning it on interrupts at once if there is input.
     pub(super) fn want(&self, input: bool) {
         if self.present() {
-            // The early byte has no interrupt of its own: an empty transmitter's will do.
-            let early = input && self.early.lock().is_some();
+            // Early bytes have no interrupt of their own: an empty transmitter's will do.
+            let early = input && !self.early.lock().is_empty();
             outb(
                 PORT + at::INTERRUPT_ENABLE,
                 if early { ON_INPUT | ON_EMPTY } else { u8::from(input) * ON_INPUT },
@@ -150,11 +160,15 @@ impl Serial {
                 return self.want(false);
             }
             let mut len = 0;
-            if let Some(byte) = self.early.lock().take() {
-                bytes[0] = byte;
-                len = 1;
+            let mut early = self.early.lock();
+            while len < room
+                && let Some(byte) = early.pop_front()
+            {
+                bytes[len] = byte;
+                len += 1;
                 outb(PORT + at::INTERRUPT_ENABLE, ON_INPUT);
             }
+            drop(early);
             while len < room && inb(PORT + at::LINE_STATUS) & DATA_READY != 0 {
                 bytes[len] = inb(PORT + at::DATA);
                 len += 1;
