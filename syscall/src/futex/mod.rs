@@ -233,7 +233,8 @@ impl Futexes {
             &many
         };
         for ((place, key), expected) in (0..).zip(keys).zip(list) {
-            let entry = Entry { key: *key, waiter: Arc::clone(&waiter), bits: expected.bits, place, pi: None };
+            let entry =
+                Entry { key: *key, waiter: Arc::clone(&waiter), bits: expected.bits, place, pi: None };
             self.bucket(*key).push(entry);
         }
         let mismatch = list.iter().find_map(|expected| match cx.memory().load_u32(expected.at) {

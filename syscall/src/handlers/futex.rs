@@ -33,8 +33,7 @@ pub fn sys_futex(
     if realtime && (!takes_clock || command == FUTEX_WAIT) {
         return Err(Errno::ENOSYS.into());
     }
-    let scope =
-        if flags.contains(FutexFlags::FUTEX_PRIVATE_FLAG) { Scope::Private } else { Scope::Shared };
+    let scope = if flags.contains(FutexFlags::FUTEX_PRIVATE_FLAG) { Scope::Private } else { Scope::Shared };
     let base = if realtime || command == FUTEX_LOCK_PI { Base::Realtime } else { Base::Monotonic };
     // Where the other operations take an address of a time, these take a second count.
     #[expect(clippy::cast_possible_truncation, reason = "Linux takes the low half of the register")]

@@ -348,12 +348,7 @@ pub fn sys_clock_nanosleep(
     }
 }
 
-fn sleep_for(
-    cx: &Context<'_>,
-    base: Base,
-    wait: u64,
-    remaining: UserPtr<Timespec, Out>,
-) -> SysResult<i64> {
+fn sleep_for(cx: &Context<'_>, base: Base, wait: u64, remaining: UserPtr<Timespec, Out>) -> SysResult<i64> {
     let deadline = base.now(cx.platform()).saturating_add(wait);
     sleep_rest(cx, &base, deadline, remaining)
 }

@@ -98,8 +98,7 @@ impl Alarm {
             self.platform.clock.cancel(old);
         }
         state.interval = interval;
-        state.next =
-            (value != 0).then_some(if absolute { value } else { now.saturating_add(value) });
+        state.next = (value != 0).then_some(if absolute { value } else { now.saturating_add(value) });
         if let Some(next) = state.next {
             self.arm(&mut state, next, now);
         }

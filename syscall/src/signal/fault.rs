@@ -81,9 +81,7 @@ pub fn force_exception(thread: &Thread, exception: Exception, regs: &mut UserReg
         Exception::X87 { status, control } => {
             (vector::X87, 0, here(SIGFPE, float_code(u32::from(status & !control))))
         }
-        Exception::AlignmentCheck => {
-            (vector::ALIGNMENT_CHECK, 0, Siginfo::fault(SIGBUS, BUS_ADRALN, 0))
-        }
+        Exception::AlignmentCheck => (vector::ALIGNMENT_CHECK, 0, Siginfo::fault(SIGBUS, BUS_ADRALN, 0)),
         Exception::Simd(mxcsr) => (vector::SIMD, 0, here(SIGFPE, float_code(mxcsr & !(mxcsr >> 7)))),
         Exception::ControlProtection(e) => (vector::CONTROL_PROTECTION, e, kernel(SIGSEGV)),
         Exception::MachineCheck => (vector::MACHINE_CHECK, 0, kernel(SIGBUS)),

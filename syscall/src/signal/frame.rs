@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::signal::{
     FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, FpxSwBytes, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, SaFlags,
-    Sigcontext, Siginfo, StackT, Ucontext, UcFlags,
+    Sigcontext, Siginfo, StackT, UcFlags, Ucontext,
 };
 use hal::{ExtendedState, Fault, MachineInfo, USER_END, UserAddr, UserRegs};
 use zerocopy::{FromBytes, IntoBytes};
@@ -48,12 +48,7 @@ pub const fn minimum_stack(info: &MachineInfo) -> u64 {
 ///
 /// # Errors
 /// [`Fault`] where the frame cannot be written, or the handler cannot be called.
-pub(super) fn push(
-    cx: &Context<'_>,
-    info: &Siginfo,
-    action: &Action,
-    mask: SignalSet,
-) -> Result<(), Fault> {
+pub(super) fn push(cx: &Context<'_>, info: &Siginfo, action: &Action, mask: SignalSet) -> Result<(), Fault> {
     let broken = Fault { done: 0 };
     let signals = &cx.thread.signals;
     let mut regs = cx.regs.borrow_mut();

@@ -36,11 +36,7 @@ pub fn pending(thread: &Thread) -> SignalSet {
 
 /// Takes a waiting signal of a set out, sent to the thread or to its process (`sigtimedwait(2)`, `signalfd(2)`).
 pub fn dequeue(thread: &Thread, wanted: SignalSet) -> Option<Siginfo> {
-    let info = thread
-        .signals
-        .pending
-        .take(wanted)
-        .or_else(|| thread.process().pending.take(wanted))?;
+    let info = thread.signals.pending.take(wanted).or_else(|| thread.process().pending.take(wanted))?;
     if info.si_code == SI_TIMER {
         return Some(thread.process().timers.delivered(thread.process(), info));
     }

@@ -83,7 +83,11 @@ impl PageSource for FileSource {
 
     fn punch(&self, pages: Range<u64>) -> Result<()> {
         let page = PAGE_SIZE as u64;
-        self.node.allocate(Allocate::PUNCH_HOLE | Allocate::KEEP_SIZE, pages.start * page, (pages.end - pages.start) * page)
+        self.node.allocate(
+            Allocate::PUNCH_HOLE | Allocate::KEEP_SIZE,
+            pages.start * page,
+            (pages.end - pages.start) * page,
+        )
     }
 
     fn may_execute(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use abi::Result;
 use hal::sync::SleepLock;
@@ -46,6 +46,12 @@ impl Vm {
             self.limits.data.load(Ordering::Relaxed),
             self.limits.stack.load(Ordering::Relaxed),
         );
-        Ok(Arc::new(Self { space, state: SleepLock::new(child), limits, zero: self.zero.clone() }))
+        Ok(Arc::new(Self {
+            space,
+            state: SleepLock::new(child),
+            limits,
+            zero: self.zero.clone(),
+            barriers: AtomicI32::new(self.barriers.load(Ordering::Relaxed)),
+        }))
     }
 }

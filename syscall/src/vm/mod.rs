@@ -19,12 +19,12 @@ mod protect;
 mod remap;
 mod report;
 mod source;
-mod unmap;
 #[cfg(test)]
 mod tests;
+mod unmap;
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use abi::{Errno, Result};
 use hal::sync::{SleepLock, rank};
@@ -120,6 +120,8 @@ pub struct Vm {
     limits: VmLimits,
     /// The page that reads of untouched private memory find; nobody writes to it.
     zero: Frame,
+    /// Which kinds of `membarrier(2)` the process has registered for.
+    barriers: AtomicI32,
 }
 
 impl Vm {
@@ -142,6 +144,7 @@ impl Vm {
             state: SleepLock::new(state),
             limits: VmLimits::new(u64::MAX, u64::MAX, 8 << 20),
             zero: Frame::zeroed().map_err(no_memory)?,
+            barriers: AtomicI32::new(0),
         }))
     }
 
@@ -149,6 +152,16 @@ impl Vm {
     #[inline]
     pub const fn space(&self) -> &Arc<dyn AddressSpace> {
         &self.space
+    }
+
+    /// Notes a registration for `membarrier(2)`.
+    pub(crate) fn register_barrier(&self, kind: i32) {
+        self.barriers.fetch_or(kind, Ordering::SeqCst);
+    }
+
+    /// Says whether the process has registered for a kind of `membarrier(2)`.
+    pub(crate) fn has_barrier(&self, kind: i32) -> bool {
+        self.barriers.load(Ordering::SeqCst) & kind != 0
     }
 
     /// Takes over the limits on memory; called at `execve` and when a limit changes.

@@ -3,10 +3,11 @@
 use core::sync::atomic::Ordering;
 
 use abi::{Errno, Result};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hal::{PageRange, USER_END, UserAddr};
 
-use super::{Area, AreaFlags, Backing, MAX_AREAS, Place, State, Vm, no_memory};
+use super::{Area, AreaFlags, Backing, MAX_AREAS, MapRequest, Place, Populate, State, Vm, no_memory};
 
 /// Where a mapping may move to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +79,26 @@ impl Vm {
             let _ = self.populate(grown);
         }
         Ok(to)
+    }
+
+    /// Maps other pages of a shared mapping's file in a part of it (`remap_file_pages(2)`).
+    ///
+    /// # Errors
+    /// `EINVAL` where no one shared mapping is.
+    pub fn remap_pages(&self, at: UserAddr, len: u64, page: u64, populate: Populate) -> Result<()> {
+        let request = {
+            let state = self.state.lock();
+            let area = state.areas.find(at.0).filter(|a| a.is_shared()).ok_or(Errno::EINVAL)?;
+            let Backing::Source(source, _) = &area.backing else { return Err(Errno::EINVAL) };
+            if len > area.end - at.0 {
+                return Err(Errno::EINVAL);
+            }
+            let mut request =
+                MapRequest::private_file(Place::Fixed(at), len, area.prot, Arc::clone(source), page);
+            (request.flags, request.may, request.populate) = (area.flags, area.may, populate);
+            request
+        };
+        self.map(request).map(|_| ())
     }
 
     fn remap_to(
