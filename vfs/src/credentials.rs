@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use abi::fs::{S_ISGID, S_ISUID, S_ISVTX};
+use abi::fs::{S_ISGID, S_ISUID, S_ISVTX, S_IWGRP, S_IWOTH, S_IXGRP};
 use abi::{Errno, Result};
 
 use crate::{Kind, Node, Permissions};
@@ -155,6 +155,50 @@ pub fn check_delete(directory: &dyn Node, entry: &dyn Node, who: &Credentials) -
         && parent.uid != who.fsuid
         && !who.capable(Capabilities::FOWNER);
     if sticky { Err(Errno::EPERM) } else { Ok(()) }
+}
+
+/// Checks `protected_hardlinks`: the file is the caller's, or harmless and fully accessible.
+///
+/// # Errors
+/// `EPERM`.
+pub(crate) fn check_link_source(node: &dyn Node, who: &Credentials) -> Result<()> {
+    let permissions = node.permissions();
+    let set_group = permissions.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP;
+    let harmless = node.kind() == Kind::File
+        && permissions.mode & S_ISUID == 0
+        && !set_group
+        && check(node, Want::READ | Want::WRITE, who).is_ok();
+    if harmless || who.owns(permissions) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Checks `protected_symlinks`: in a sticky directory that everybody may write to, only one's own links are
+/// followed, and those of the directory's owner.
+///
+/// # Errors
+/// `EACCES`.
+pub(crate) fn check_follow(directory: Permissions, link: Permissions, who: &Credentials) -> Result<()> {
+    let open_to_all = directory.mode & (S_ISVTX | S_IWOTH) == S_ISVTX | S_IWOTH;
+    let fine = link.uid == who.fsuid || !open_to_all || directory.uid == link.uid;
+    if fine { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// Checks `protected_regular` and `protected_fifos` at `level`: `O_CREAT` in a sticky directory opens only one's own files, and
+/// those of the directory's owner.
+///
+/// # Errors
+/// `EACCES`.
+pub(crate) fn check_create_existing(
+    directory: Permissions,
+    file: Permissions,
+    level: u32,
+    who: &Credentials,
+) -> Result<()> {
+    let fine = level == 0
+        || directory.mode & S_ISVTX == 0
+        || file.uid == directory.uid
+        || file.uid == who.fsuid
+        || directory.mode & S_IWOTH == 0 && (level < 2 || directory.mode & S_IWGRP == 0);
+    if fine { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// Returns the mode that is left after a write by somebody without `CAP_FSETID`; `None` if nothing changes.

@@ -62,5 +62,5 @@ pub use types::{
     Allocate, DirEntry, DirSink, Durable, FileSystemStatus, Kind, LINKS_MAX, Metadata, NAME_MAX, Name,
     NewNode, PATH_MAX, Permissions, RenameMode, Seek, SetAttributes, Time, XattrMode,
 };
-pub use vfs::{Environment, Vfs};
+pub use vfs::{Environment, Protection, Vfs};
 pub use walk::{Follow, Walk};

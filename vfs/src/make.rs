@@ -6,10 +6,11 @@ use abi::fs::{S_ISGID, S_ISVTX, S_IXGRP};
 use abi::inotify::{IN_ATTRIB, IN_CREATE};
 use abi::{Errno, Result};
 
-use crate::credentials::{Capabilities, Credentials, Want, check};
+use crate::credentials::{Capabilities, Credentials, Want, check, check_link_source};
 use crate::dentry::Dentry;
 use crate::node::Node;
 use crate::types::{Kind, NewNode};
+use crate::vfs::Protection;
 use crate::walk::{Last, Walk, check_name};
 use crate::{Follow, Place};
 
@@ -87,6 +88,9 @@ impl Walk<'_> {
         self.check_free(&parent.place, name, parent.slashes)?;
         if !Arc::ptr_eq(&parent.place.mount, &old.mount) {
             return Err(Errno::EXDEV);
+        }
+        if old.mount.shared.protection(Protection::Hardlinks) != 0 {
+            check_link_source(&**old.node(), self.caller.credentials)?;
         }
         may_create(directory, self.caller.credentials)?;
         if old.is_dir() {

@@ -399,8 +399,8 @@ pub fn same(a: &Arc<dyn Node>, b: &Arc<dyn Node>) -> bool {
 pub struct Rename {
     /// What happens to a node that has the new name.
     pub mode: RenameMode,
-    /// Leave a whiteout (character device 0:0) behind (`RENAME_WHITEOUT`).
-    pub whiteout: bool,
+    /// Leave this whiteout (character device 0:0) behind (`RENAME_WHITEOUT`).
+    pub whiteout: Option<NewNode>,
 }
 
 /// Where [`Node::write_at`] writes.

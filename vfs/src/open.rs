@@ -10,12 +10,13 @@ use abi::inotify::{IN_CREATE, IN_OPEN};
 use abi::{Errno, Result};
 
 use crate::Place;
-use crate::credentials::{Want, check};
+use crate::credentials::{Want, check, check_create_existing};
 use crate::dentry::Dentry;
 use crate::make::{may_create, new_node};
 use crate::mount::MountOptions;
 use crate::open_file::OpenFile;
 use crate::types::Kind;
+use crate::vfs::Protection;
 use crate::walk::{Follow, Last, Walk, Walker, check_name};
 
 /// The part of `O_TMPFILE` that is not `O_DIRECTORY`.
@@ -41,8 +42,13 @@ impl Walk<'_> {
     /// # Errors
     /// As `open(2)` lists them; `ENXIO` for a socket.
     pub fn open(&self, path: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>> {
-        if flags & TMPFILE_BIT != 0 {
-            return self.open_unnamed(path, flags, mode);
+        if flags & O_PATH == 0 {
+            if flags & (O_DIRECTORY | O_CREAT) == O_DIRECTORY | O_CREAT {
+                return Err(Errno::EINVAL);
+            }
+            if flags & TMPFILE_BIT != 0 {
+                return self.open_unnamed(path, flags, mode);
+            }
         }
         if flags & O_PATH != 0 {
             let follow = if flags & O_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
@@ -86,6 +92,16 @@ impl Walk<'_> {
         if place.is_dir() {
             return Err(Errno::EISDIR);
         }
+        let which = match place.kind() {
+            Kind::File => Some(Protection::Regular),
+            Kind::Fifo => Some(Protection::Fifos),
+            _ => None,
+        };
+        let level = which.map_or(0, |which| place.mount.shared.protection(which));
+        if let Some(parent) = place.dentry.parent().filter(|_| level != 0) {
+            let (directory, file) = (parent.node().permissions(), place.node().permissions());
+            check_create_existing(directory, file, level, self.caller.credentials)?;
+        }
         self.open_place(place, flags)
     }
 
@@ -114,7 +130,7 @@ impl Walk<'_> {
     }
 
     fn open_unnamed(&self, path: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>> {
-        if !wanted(flags).contains(Want::WRITE) {
+        if flags & O_DIRECTORY == 0 || !wanted(flags & !O_TRUNC).contains(Want::WRITE) {
             return Err(Errno::EINVAL);
         }
         let place = self.lookup(path, Follow::Yes)?;

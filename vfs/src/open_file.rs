@@ -204,6 +204,7 @@ impl OpenFile {
     /// # Errors
     /// As for [`OpenFile::read`], and `ESPIPE`.
     pub fn read_at(&self, offset: u64, to: &mut Dest<'_>) -> Result<usize> {
+        self.check(!self.is_path())?;
         self.check_seekable()?;
         self.check(self.readable())?;
         let done = self.node().read_at(offset, to)?;
@@ -236,6 +237,7 @@ impl OpenFile {
     /// # Errors
     /// As for [`OpenFile::write`], and `ESPIPE`.
     pub fn write_at(&self, offset: u64, from: &mut Source<'_>, who: &Caller<'_>) -> Result<usize> {
+        self.check(!self.is_path())?;
         self.check_seekable()?;
         self.check(self.writable())?;
         // LINUX: with O_APPEND, pwrite appends whatever its offset says (pwrite(2), BUGS).
@@ -315,7 +317,7 @@ impl OpenFile {
     /// # Errors
     /// `EBADF`, `ENOTDIR`, `ENOENT` if the directory was removed.
     pub fn read_dir(&self, sink: &mut DirSink<'_>) -> Result<()> {
-        self.check(self.readable())?;
+        self.check(!self.is_path())?;
         if self.kind() != Kind::Directory {
             return Err(Errno::ENOTDIR);
         }

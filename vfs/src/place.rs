@@ -27,6 +27,14 @@ pub enum PathText {
 }
 
 impl Place {
+    /// Makes the place of a node without a path, such as a memory file; `mount` is an internal one. It prints as
+    /// `/name (deleted)`.
+    pub fn unnamed(mount: &Arc<Mount>, node: Arc<dyn Node>, name: &[u8]) -> Self {
+        let dentry = Dentry::new_loose(node, &mount.root, name);
+        dentry.set_removed();
+        Self { mount: Arc::clone(mount), dentry }
+    }
+
     /// Returns the node.
     #[inline]
     pub fn node(&self) -> &Arc<dyn Node> {

@@ -9,10 +9,10 @@ use hal::sync::SleepGuard;
 
 use crate::credentials::{Want, check};
 use crate::dentry::Dentry;
-use crate::make::may_create;
+use crate::make::{may_create, new_node};
 use crate::node::{Rename, same};
 use crate::remove::{Expect, may_delete};
-use crate::types::RenameMode;
+use crate::types::{Kind, RenameMode};
 use crate::walk::{Last, Parent, Walk};
 
 /// The locks of the one or two directories of a rename, in order.
@@ -55,7 +55,6 @@ impl Walk<'_> {
             _ if flags & RENAME_NOREPLACE != 0 => RenameMode::NoReplace,
             _ => RenameMode::Replace,
         };
-        let how = Rename { mode, whiteout: flags & RENAME_WHITEOUT != 0 };
         let from = self.parent(path)?;
         let into = to.parent(new_path)?;
         if !Arc::ptr_eq(&from.place.mount, &into.place.mount) {
@@ -66,6 +65,10 @@ impl Walk<'_> {
             return Err(if mode == RenameMode::NoReplace { Errno::EEXIST } else { Errno::EBUSY });
         };
         from.place.mount.check_writable()?;
+        let who = self.caller.credentials;
+        let whiteout = (flags & RENAME_WHITEOUT != 0)
+            .then(|| new_node(&**from.place.node(), Kind::CharDevice, 0, 0, who));
+        let how = Rename { mode, whiteout };
         let shared = Arc::clone(&from.place.mount.shared);
         let tree = shared.renames.lock();
         let done = self.rename_locked(&from, name.get(), &into, new_name.get(), how)?;
@@ -147,7 +150,7 @@ impl Walk<'_> {
                     new.set_removed();
                 }
                 stale.extend(into_dir.forget_as_absent(new_name));
-                stale.extend(if how.whiteout {
+                stale.extend(if how.whiteout.is_some() {
                     from_dir.forget(name)
                 } else {
                     from_dir.forget_as_absent(name)

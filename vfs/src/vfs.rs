@@ -23,6 +23,19 @@ pub struct Environment {
     pub events: Arc<dyn Events>,
 }
 
+/// A setting `/proc/sys/fs/protected_*` (`proc_sys_fs(5)`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protection {
+    /// `protected_hardlinks`: no links to files of others that one may not read and write.
+    Hardlinks,
+    /// `protected_symlinks`: no links of others are followed in sticky directories that all may write to.
+    Symlinks,
+    /// `protected_regular`: `O_CREAT` does not open files of others in such directories.
+    Regular,
+    /// `protected_fifos`: the same for fifos.
+    Fifos,
+}
+
 /// One system of files; cloning gives another handle to it.
 #[derive(Clone)]
 pub struct Vfs {
@@ -35,6 +48,7 @@ pub(crate) struct Shared {
     /// Held while a directory moves, so that the tree above a place stands still.
     pub(crate) renames: SleepLock<(), { rank::RENAME }>,
     pub(crate) locks: LockTable,
+    protection: [AtomicU32; 4],
     watched: AtomicBool,
     cookies: AtomicU32,
 }
@@ -48,6 +62,7 @@ impl Vfs {
                 mounts: Lock::default(),
                 renames: SleepLock::new(()),
                 locks: LockTable::default(),
+                protection: [const { AtomicU32::new(0) }; 4],
                 watched: AtomicBool::new(false),
                 cookies: AtomicU32::new(0),
             }),
@@ -59,6 +74,16 @@ impl Vfs {
         &self.shared.environment
     }
 
+    /// Returns one of the settings `/proc/sys/fs/protected_*`; all are 0 in a fresh kernel.
+    pub fn protection(&self, which: Protection) -> u32 {
+        self.shared.protection(which)
+    }
+
+    /// Changes one of the settings `/proc/sys/fs/protected_*`.
+    pub fn set_protection(&self, which: Protection, level: u32) {
+        self.shared.protection[which as usize].store(level, Ordering::Relaxed);
+    }
+
     /// Says from now on whether anybody watches files; without it events are not even put together.
     pub fn set_watched(&self, watched: bool) {
         self.shared.watched.store(watched, Ordering::Release);
@@ -68,6 +93,11 @@ impl Vfs {
 impl Shared {
     pub(crate) fn now(&self) -> Time {
         Time::from_ns(self.environment.clock.realtime_ns())
+    }
+
+    #[inline]
+    pub(crate) fn protection(&self, which: Protection) -> u32 {
+        self.protection[which as usize].load(Ordering::Relaxed)
     }
 
     #[inline]

@@ -11,11 +11,12 @@ use abi::fs::{
 };
 use abi::{Errno, Result};
 
-use crate::credentials::{Caller, Want, check};
+use crate::credentials::{Caller, Want, check, check_follow};
 use crate::dentry::Dentry;
 use crate::mount::MountOptions;
 use crate::node::LinkTarget;
 use crate::types::{Kind, LINKS_MAX, NAME_MAX, PATH_MAX};
+use crate::vfs::Protection;
 use crate::{Place, Vfs};
 
 /// Whether a symbolic link at the end of a path is followed.
@@ -216,6 +217,14 @@ impl<'w, 'p> Walker<'w, 'p> {
     /// As [`Walker::finish`], for an entry that was looked up already.
     pub(crate) fn finish_at(&mut self, dentry: Arc<Dentry>, follow: Follow) -> Result<bool> {
         let follow = if self.must_be_dir { Follow::Yes } else { follow };
+        // LINUX: links in the middle of a path are not protected.
+        if dentry.kind() == Kind::Symlink
+            && follow == Follow::Yes
+            && self.at.mount.shared.protection(Protection::Symlinks) != 0
+        {
+            let (directory, link) = (self.at.node().permissions(), dentry.node().permissions());
+            check_follow(directory, link, self.walk.caller.credentials)?;
+        }
         self.step(dentry, follow)
     }
 

@@ -189,12 +189,12 @@ impl RamNode {
         {
             return Err(Errno::ENOTEMPTY);
         }
-        let whiteout = if rename.whiteout {
-            self.state.charge_node()?;
-            let attributes = NewNode { kind: Kind::CharDevice, mode: 0, uid: 0, gid: 0, rdev: 0 };
-            Some(Self::new(&self.state, &attributes, b"", F_SEAL_SEAL))
-        } else {
-            None
+        let whiteout = match &rename.whiteout {
+            Some(new) => {
+                self.state.charge_node()?;
+                Some(Self::new(&self.state, new, b"", F_SEAL_SEAL))
+            }
+            None => None,
         };
         self.pin();
         to.pin();

@@ -411,7 +411,7 @@ impl RamNode {
         let grows = end > size && !what.intersects(Allocate::KEEP_SIZE | Allocate::PUNCH_HOLE);
         if what.intersects(Allocate::PUNCH_HOLE | Allocate::ZERO_RANGE) {
             contents.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
-            self.punch(contents, offset, end.min(size.next_multiple_of(PAGE)))?;
+            self.punch(contents, offset, end)?;
         }
         if grows {
             contents.sealed(F_SEAL_GROW)?;
