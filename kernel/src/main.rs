@@ -75,7 +75,8 @@ fn start_system(boot: &BootInfo, config: Config) {
     let usage = hal::Frame::usage();
     log!(Info, "{} of {} pages free, {} processors", usage.free, usage.total, cpu::online().count_ones());
     let platform = platform::platform(drivers::console(), &drivers::Power);
-    if let Err(error) = syscall::boot::start(platform, config, root::module(boot)) {
+    let image = root::image(boot, &config, drivers::disks());
+    if let Err(error) = syscall::boot::start(platform, config, image) {
         log!(Error, "{error}");
         platform.power.exit(error.exit_code() << 8);
     }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hal::sync::{Lock, rank};
 use hal::{Fill, FramePool, PAGE_SIZE};
 
-use super::frames::Frames;
+use super::frames::{self, Frames};
 use super::{layout, table};
 use crate::arch::tlb;
 
@@ -80,7 +80,7 @@ fn pointer(address: u64) -> *mut u8 {
 pub(crate) fn allocate(pages: usize) -> Option<*mut u8> {
     let start = reserve(pages as u64 + 1);
     for i in 0..pages as u64 {
-        let frame = Frames.allocate(Fill::Any);
+        let frame = frames::allocate_own(Fill::Any);
         let mapped = frame.and_then(|frame| {
             table::map_kernel(start + i * PAGE, u64::from(frame.get()) << 12, table::KERNEL_DATA)
         });

@@ -17,6 +17,9 @@ pub(crate) const LARGE_ORDER: usize = 9;
 const CACHE: usize = 64;
 const BATCH: usize = 32;
 
+/// Most frames that are reserved: 8 MiB.
+const MAX_RESERVE: u64 = 2048;
+
 struct Pool {
     table: Table,
     buddy: Lock<Buddy, { rank::FRAMES }>,
@@ -24,6 +27,8 @@ struct Pool {
     image_first: u32,
     image_count: u32,
     total: u64,
+    /// Frames that only the kernel's own needs (heap, page tables, stacks) may take.
+    reserve: u64,
 }
 
 static POOL: spin::Once<Pool> = spin::Once::new();
@@ -57,7 +62,8 @@ pub(super) fn init(
             buddy.add_zone(first, end);
         }
         let total = buddy.free;
-        Pool { table, buddy: Lock::new(buddy), image_first: image.0, image_count: image.1, total }
+        let reserve = (total / 64).min(MAX_RESERVE);
+        Pool { table, buddy: Lock::new(buddy), image_first: image.0, image_count: image.1, total, reserve }
     });
 }
 
@@ -68,12 +74,13 @@ impl Pool {
         frame.wrapping_sub(self.image_first) < self.image_count
     }
 
+    /// Takes a free frame; `kernel` says that the reserve may be touched.
     #[inline]
-    fn take_one(&self) -> Option<u32> {
+    fn take_one(&self, kernel: bool) -> Option<u32> {
         let cpu = cpu::this();
         cpu.frames.with(|cache| {
             if cache.count == 0 {
-                self.refill(cache);
+                self.refill(cache, if kernel { 0 } else { self.reserve });
             }
             cache.count = cache.count.checked_sub(1)?;
             cpu.cached_frames.store(cache.count, Ordering::Relaxed);
@@ -82,13 +89,24 @@ impl Pool {
     }
 
     #[cold]
-    fn refill(&self, cache: &mut FrameCache) {
+    fn refill(&self, cache: &mut FrameCache, reserve: u64) {
         let mut buddy = self.buddy.lock();
-        while cache.count < BATCH {
+        while cache.count < BATCH && buddy.free > reserve {
             let Some(frame) = buddy.allocate(0) else { break };
             cache.frames[cache.count] = frame;
             cache.count += 1;
         }
+    }
+
+    #[inline]
+    fn allocate(&self, fill: Fill, kernel: bool) -> Option<NonZeroU32> {
+        let frame = NonZeroU32::new(self.take_one(kernel)?)?;
+        self.table.entry(frame.get()).store(1, Ordering::Relaxed);
+        if fill == Fill::Zero {
+            // SAFETY: the frame was free, so nobody else uses its memory; the direct map covers it.
+            unsafe { copy::zero_page(page(frame)) };
+        }
+        Some(frame)
     }
 
     #[inline]
@@ -115,6 +133,11 @@ impl Pool {
         cache.frames.copy_within(BATCH.., 0);
         cache.count = CACHE - BATCH;
     }
+}
+
+/// Takes a frame for the kernel's own use, from the reserve if need be.
+pub(crate) fn allocate_own(fill: Fill) -> Option<NonZeroU32> {
+    pool().allocate(fill, true)
 }
 
 /// Takes 2^order contiguous frames for the kernel; each has a reference count of one.
@@ -161,22 +184,18 @@ fn page(frame: NonZeroU32) -> *mut u8 {
 impl FramePool for Frames {
     #[inline]
     fn allocate(&self, fill: Fill) -> Option<NonZeroU32> {
-        let pool = pool();
-        let frame = NonZeroU32::new(pool.take_one()?)?;
-        pool.table.entry(frame.get()).store(1, Ordering::Relaxed);
-        if fill == Fill::Zero {
-            // SAFETY: the frame was free, so nobody else uses its memory; the direct map covers it.
-            unsafe { copy::zero_page(page(frame)) };
-        }
-        Some(frame)
+        pool().allocate(fill, false)
     }
 
     fn allocate_large(&self, fill: Fill) -> Option<NonZeroU32> {
+        if pool().buddy.lock().free < pool().reserve + (1 << LARGE_ORDER) {
+            return None;
+        }
         let first = allocate_block(LARGE_ORDER)?;
         if fill == Fill::Zero {
             for i in 0..1 << LARGE_ORDER {
                 let at = page(first.saturating_add(i));
-                // SAFETY: as in `allocate`.
+                // SAFETY: as in `Pool::allocate`.
                 unsafe { copy::zero_page(at) };
             }
         }

@@ -180,7 +180,7 @@ fn frame_of(pointer: *mut u8) -> NonZeroU32 {
 
 fn new_slab(class: usize) -> Option<*mut Slab> {
     let size = usize::from(SIZES[class]);
-    let frame = Frames.allocate(Fill::Any)?;
+    let frame = frames::allocate_own(Fill::Any)?;
     let page = layout::direct(u64::from(frame.get()) << 12);
     let mut free = null_mut();
     let mut at = first_object(size);
@@ -266,7 +266,7 @@ fn pages(layout: Layout) -> usize {
 fn allocate_large(block: Layout) -> *mut u8 {
     let pages = pages(block);
     if pages == 1 {
-        let frame = Frames.allocate(Fill::Any);
+        let frame = frames::allocate_own(Fill::Any);
         return frame.map_or(null_mut(), |f| layout::direct(u64::from(f.get()) << 12));
     }
     if pages * PAGE_SIZE <= LARGEST_RUN {

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hal::sync::{Lock, rank};
 use hal::{Fill, FramePool};
 
-use super::frames::Frames;
+use super::frames::{self, Frames};
 use super::layout;
 
 pub(crate) const PRESENT: u64 = 1;
@@ -101,7 +101,7 @@ pub(super) fn set_kernel_root(root: u64) {
 
 /// Takes a page of zeros for a table; returns its physical address.
 pub(crate) fn new_table() -> Option<u64> {
-    Some(u64::from(Frames.allocate(Fill::Zero)?.get()) << 12)
+    Some(u64::from(frames::allocate_own(Fill::Zero)?.get()) << 12)
 }
 
 /// Frees a table.

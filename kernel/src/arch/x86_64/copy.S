@@ -4,33 +4,6 @@
 # `rep movsq`/`rep stosq`: fast on hardware since ERMS, and under TCG as fast as a loop of moves and eight
 # times faster than `rep movsb`.
 
-# A place for STAC or CLAC: three bytes of no-operation, replaced at start-up where the processor has SMAP.
-.macro SMAP_SITE kind
-771:
-    nop dword ptr [rax]
-    .pushsection .smap_sites, "a"
-    .balign 8
-    .quad 771b
-    .quad \kind
-    .popsection
-.endm
-.macro STAC
-    SMAP_SITE 1
-.endm
-.macro CLAC
-    SMAP_SITE 0
-.endm
-
-# If the instruction that follows faults and nobody can resolve it, execution goes on at \fixup.
-.macro FAULTS fixup
-772:
-    .pushsection .exception_table, "a"
-    .balign 8
-    .quad 772b
-    .quad \fixup
-    .popsection
-.endm
-
 .text
 
 # In: RDI destination, RSI source, RDX bytes; they do not overlap. Out: RAX = destination.
@@ -238,7 +211,7 @@ memcmp:
 .type user_copy, @function
 .balign 16
 user_copy:
-    STAC
+    ALLOW_USER_ACCESS
     mov rcx, rdx
     and edx, 7
     shr rcx, 3
@@ -269,7 +242,7 @@ user_copy:
     jmp 2b
 5:  lea rdx, [rdx + rcx * 8]            # the rest by the byte, so that the count is exact
     jmp 3b
-6:  CLAC
+6:  DENY_USER_ACCESS
     mov rax, rdx
     ret
 .size user_copy, . - user_copy
@@ -280,7 +253,7 @@ user_copy:
 .type user_zero, @function
 .balign 16
 user_zero:
-    STAC
+    ALLOW_USER_ACCESS
     xor eax, eax
     mov rcx, rsi
     and esi, 7
@@ -297,7 +270,7 @@ user_zero:
     jmp 4f
 3:  lea rsi, [rsi + rcx * 8]
     jmp 2b
-4:  CLAC
+4:  DENY_USER_ACCESS
     mov rax, rsi
     ret
 .size user_zero, . - user_zero
@@ -308,15 +281,15 @@ user_zero:
 .type user_compare_exchange, @function
 .balign 16
 user_compare_exchange:
-    STAC
+    ALLOW_USER_ACCESS
     mov eax, esi
     FAULTS 1f
     lock cmpxchg [rdi], edx
-    CLAC
+    DENY_USER_ACCESS
     mov [rcx], eax
     xor eax, eax
     ret
-1:  CLAC
+1:  DENY_USER_ACCESS
     mov eax, 1
     ret
 .size user_compare_exchange, . - user_compare_exchange
@@ -327,14 +300,14 @@ user_compare_exchange:
 .type user_load, @function
 .balign 16
 user_load:
-    STAC
+    ALLOW_USER_ACCESS
     FAULTS 1f
     mov eax, [rdi]
-    CLAC
+    DENY_USER_ACCESS
     mov [rsi], eax
     xor eax, eax
     ret
-1:  CLAC
+1:  DENY_USER_ACCESS
     mov eax, 1
     ret
 .size user_load, . - user_load
@@ -346,7 +319,7 @@ user_load:
 .type user_string, @function
 .balign 16
 user_string:
-    STAC
+    ALLOW_USER_ACCESS
     xor eax, eax
 1:  FAULTS 3f
     movzx r8d, byte ptr [rsi + rax]
@@ -356,13 +329,13 @@ user_string:
     inc rax
     cmp rax, rdx
     jb 1b
-    CLAC
+    DENY_USER_ACCESS
     mov edx, 1
     ret
-2:  CLAC
+2:  DENY_USER_ACCESS
     xor edx, edx
     ret
-3:  CLAC
+3:  DENY_USER_ACCESS
     mov edx, 2
     ret
 .size user_string, . - user_string

@@ -1,9 +1,5 @@
 //! Copying and clearing, in assembly: neither the compiler's view of aliasing nor extended state is involved.
 
-use core::arch::global_asm;
-
-global_asm!(include_str!("copy.S"));
-
 unsafe extern "C" {
     fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8;
     fn memset(to: *mut u8, value: i32, len: usize) -> *mut u8;

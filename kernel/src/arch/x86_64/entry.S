@@ -143,7 +143,7 @@ trap:
     xchg rdi, [rsp]                     # the vector for RDI's place in `UserRegs`
     PUSH_REST
     cld
-    CLAC
+    DENY_USER_ACCESS
     mov rsi, [rsp + REGS_ORIG_RAX]           # where the error code lies
     mov rdx, rsp
     sub rsp, 8                          # the processor aligned the frame; keep calls aligned

@@ -21,7 +21,8 @@ use crate::cpu::{self as processor, Cpu};
 use crate::mm::layout;
 use features::{Features, has};
 
-global_asm!(include_str!("boot.S"));
+// One text, because macros do not reach from one `global_asm` to the next.
+global_asm!(include_str!("boot.S"), include_str!("macros.S"), include_str!("copy.S"), include_str!("entry.S"));
 
 /// The page tables that the assembler filled in.
 pub(crate) struct BootTables {

@@ -1,6 +1,5 @@
 //! From the entry code's registers to whoever handles the event.
 
-use core::arch::global_asm;
 use core::fmt::Write;
 
 use hal::{Access, Exception, Flow, PageFault, UserRegs};
@@ -10,8 +9,6 @@ use super::descriptors::{USER_CS, USER_SS};
 use super::irq;
 use super::serial::EarlySerial;
 use crate::sched;
-
-global_asm!(include_str!("entry.S"));
 
 const DIVIDE: u64 = 0;
 const DEBUG: u64 = 1;
