@@ -3,13 +3,14 @@
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::mount::PIPEFS_MAGIC;
 use abi::signal::{SI_USER, Siginfo};
 use abi::{Errno, Result};
 use hal::sync::{Lock, rank};
 use hal::{Clock, Platform, Readiness};
+use vfs::fs::ram::{RamFs, RamOptions};
 use vfs::pipe::{Pipe, Side};
 use vfs::{
     Caller, Dentry, FileSystem, FileSystemStatus, Kind, Metadata, Mount, Node, OpenFile, Place,
@@ -39,6 +40,10 @@ pub struct FileState {
     pub console: Arc<Console>,
     /// What the tree of files reports to.
     pub(crate) hub: spin::Once<Arc<Hub>>,
+    /// Where memory files live; mounted nowhere.
+    pub(crate) memory: (Arc<RamFs>, Arc<Mount>),
+    /// Set by the first record lock: before that, closing a file has no locks to release.
+    record_locks: AtomicBool,
     clock: &'static dyn Clock,
     next_pipe: AtomicU64,
 }
@@ -46,14 +51,30 @@ pub struct FileState {
 impl FileState {
     /// Makes the state of a new system.
     pub fn new(platform: &Platform, vfs: &Vfs) -> Self {
+        // Memory files are limited by memory alone.
+        let unlimited = RamOptions { pages: Some(u64::MAX >> 12), ..RamOptions::default() };
+        let memory = RamFs::new(vfs.environment(), &unlimited);
+        let memory_mount = vfs.mount_internal(memory.clone(), "tmpfs");
         let pipes = vfs.mount_internal(Arc::new(PipeFs), "pipefs");
         Self {
             pipes,
             console: Console::new(platform.console),
             hub: spin::Once::new(),
+            memory: (memory, memory_mount),
+            record_locks: AtomicBool::new(false),
             clock: platform.clock,
             next_pipe: AtomicU64::new(1),
         }
+    }
+
+    /// Says whether a process has ever locked a part of a file.
+    pub(crate) fn record_locks_used(&self) -> bool {
+        self.record_locks.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a process locks a part of a file.
+    pub(crate) fn note_record_lock(&self) {
+        self.record_locks.store(true, Ordering::Relaxed);
     }
 
     /// Makes the node of a pipe, or of a stream that looks like one.
@@ -239,6 +260,15 @@ impl PipeNode {
     /// Returns what `readlink` on `/proc/self/fd` shows.
     pub fn text(&self) -> Vec<u8> {
         format!("pipe:[{}]", self.ino).into_bytes()
+    }
+
+    /// Returns the bytes that wait in the console's input.
+    pub(crate) fn available(&self) -> Option<usize> {
+        match &self.content {
+            PipeContent::Console(crate::console::Side::Input, console) => Some(console.available()),
+            PipeContent::Pipe(pipe) => Some(pipe.len()),
+            PipeContent::Console(..) => Some(0),
+        }
     }
 
     /// Returns a place for the node, in no tree.

@@ -275,9 +275,7 @@ impl Description {
             | Object::TimerFd(_)
             | Object::Inotify(_)
             | Object::Epoll(_)
-            | Object::Process(_) => {
-                Err(Errno::EINVAL)
-            }
+            | Object::Process(_) => Err(Errno::EINVAL),
         }
     }
 
