@@ -92,12 +92,12 @@ impl Walk<'_> {
         if place.is_dir() {
             return Err(Errno::EISDIR);
         }
-        let which = match place.kind() {
-            Kind::File => Some(Protection::Regular),
-            Kind::Fifo => Some(Protection::Fifos),
-            _ => None,
+        let level = match place.kind() {
+            Kind::File => place.mount.shared.protection(Protection::Regular),
+            Kind::Fifo => place.mount.shared.protection(Protection::Fifos),
+            // LINUX: for devices and sockets, the rule holds always.
+            _ => 1,
         };
-        let level = which.map_or(0, |which| place.mount.shared.protection(which));
         if let Some(parent) = place.dentry.parent().filter(|_| level != 0) {
             let (directory, file) = (parent.node().permissions(), place.node().permissions());
             check_create_existing(directory, file, level, self.caller.credentials)?;
