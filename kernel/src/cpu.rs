@@ -14,7 +14,7 @@ use crate::clock::timer::Timers;
 use crate::mm::frames::FrameCache;
 use crate::mm::heap::Magazines;
 use crate::mm::space::Loaded;
-use crate::sched::{Handover, Local, Thread};
+use crate::sched::{Handover, Local, Thread, UserSide};
 
 /// Processors that the kernel uses at most (`hal::CpuSet` has 64 bits).
 pub(crate) const MAX_CPUS: usize = 64;
@@ -53,7 +53,9 @@ pub(crate) struct Cpu {
     pub(crate) need_resched: AtomicBool,
     /// The running thread.
     pub(crate) current: AtomicPtr<Thread>,
-    /// Time-stamp counter at the last change between user mode and kernel, or between threads.
+    /// The system's side of it.
+    pub(crate) user: UserSide,
+    /// Time-stamp counter at the last switch between threads.
     pub(crate) stamp: AtomicU64,
     /// The thread that runs when there is no other.
     pub(crate) idle: AtomicPtr<Thread>,
@@ -90,6 +92,7 @@ impl Cpu {
             apic: AtomicU32::new(0),
             need_resched: AtomicBool::new(false),
             current: AtomicPtr::new(null_mut()),
+            user: UserSide::new(),
             stamp: AtomicU64::new(0),
             idle: AtomicPtr::new(null_mut()),
             sched: Local::new(),

@@ -22,7 +22,7 @@ use hal::{AddressSpace, CpuSet, ExtendedState, OutOfMemory, Start, Task, UserThr
 
 use crate::arch::{self, cpu::rdtsc, ipi};
 use crate::clock;
-use crate::cpu::{self, Cpu};
+use crate::cpu::{self, Cpu, LocalCell};
 use crate::mm::space::{self, Space};
 use queue::{RunQueue, ThreadRef};
 pub(crate) use thread::Thread;
@@ -76,6 +76,13 @@ pub(crate) fn current() -> &'static Thread {
     unsafe { &*cpu::this().current.load(Ordering::Relaxed) }
 }
 
+/// Returns the thread that runs on this processor.
+#[inline(always)]
+pub(crate) fn running_on(cpu: &Cpu) -> &'static Thread {
+    // SAFETY: as in `current`; callers pass their own processor.
+    unsafe { &*cpu.current.load(Ordering::Relaxed) }
+}
+
 fn idle_of(cpu: &Cpu) -> &'static Thread {
     // SAFETY: set by `adopt_idle`, and lives for ever.
     unsafe { &*cpu.idle.load(Ordering::Relaxed) }
@@ -91,47 +98,46 @@ pub(crate) fn may_park() -> bool {
 /// Returns the system's side of the running thread.
 #[inline(always)]
 pub(crate) fn user_thread() -> &'static dyn UserThread {
-    match &current().own().user {
-        // It lives as long as the running thread, whose end (`exit`) is the only place that drops it.
-        Some(user) => &**user,
-        None => not_a_thread(),
+    cpu::this().user.get()
+}
+
+/// The system's side of the thread that runs on a processor, where the entry code finds it fast.
+pub(crate) struct UserSide(LocalCell<Option<*const dyn UserThread>>);
+
+impl UserSide {
+    pub(crate) const fn new() -> Self {
+        Self(LocalCell::new(None))
+    }
+
+    fn set(&self, user: Option<&dyn UserThread>) {
+        let user = user.map(core::ptr::from_ref);
+        // SAFETY: only the lifetime changes: the running thread keeps the object alive until `exit`, and every switch to
+        // another thread of the application sets the pointer anew.
+        let user = unsafe { core::mem::transmute::<Option<*const dyn UserThread>, Option<*const dyn UserThread>>(user) };
+        self.0.with(|slot| *slot = user);
+    }
+
+    /// Returns it. Called only on behalf of a thread of the application, never of an idle one.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &'static dyn UserThread {
+        match self.0.with(|slot| *slot) {
+            // SAFETY: see `set`.
+            Some(user) => unsafe { &*user },
+            None => not_a_thread(),
+        }
     }
 }
 
 #[cold]
 fn not_a_thread() -> ! {
-    panic!("the idle thread has no application");
+    panic!("no thread of the application runs here");
 }
 
-/// Notes that the application entered the kernel.
-#[inline(always)]
-pub(crate) fn enter_kernel() {
-    let cpu = cpu::this();
-    let now = rdtsc();
-    let used = now.wrapping_sub(cpu.stamp.load(Ordering::Relaxed));
-    cpu.stamp.store(now, Ordering::Relaxed);
-    let ticks = &current().user_ticks;
-    ticks.store(ticks.load(Ordering::Relaxed) + used, Ordering::Relaxed);
-}
-
-/// Notes that the application goes on.
-#[inline(always)]
-pub(crate) fn leave_kernel() {
-    account_system(cpu::this(), current());
-}
-
-#[inline(always)]
-fn account_system(cpu: &Cpu, thread: &Thread) {
-    let now = rdtsc();
-    let used = now.wrapping_sub(cpu.stamp.load(Ordering::Relaxed));
-    cpu.stamp.store(now, Ordering::Relaxed);
-    let ticks = &thread.system_ticks;
-    ticks.store(ticks.load(Ordering::Relaxed) + used, Ordering::Relaxed);
-}
-
-/// Brings the running thread's times up to date.
-fn account_current() {
-    account_system(cpu::this(), current());
+/// Returns the ticks that a thread has run since it was switched to; 0 if it does not run.
+fn ticks_since_switch(thread: &Thread, now: u64) -> u64 {
+    let cpu = cpu::by_id(thread.cpu.load(Ordering::Relaxed) as usize);
+    let cpu = cpu.filter(|cpu| core::ptr::eq(cpu.current.load(Ordering::SeqCst), thread));
+    cpu.map_or(0, |cpu| now.saturating_sub(cpu.stamp.load(Ordering::Relaxed)))
 }
 
 /// Says whether the running thread is to give way before it returns to user mode.
@@ -212,7 +218,9 @@ fn start_slice(cpu: &Cpu, next: &Thread, waiting: usize, now: u64) {
 
 /// Changes from one thread to another.
 fn switch(cpu: &'static Cpu, previous: &Thread, next: &Thread, stray: Option<ThreadRef>) {
-    account_system(cpu, previous);
+    let now = rdtsc();
+    let used = now.saturating_sub(cpu.stamp.swap(now, Ordering::Relaxed));
+    previous.total_ticks.fetch_add(used, Ordering::Relaxed);
     if let Some(extended) = &previous.extended
         && previous.state.load(Ordering::Relaxed) != DEAD
     {
@@ -228,6 +236,7 @@ fn switch(cpu: &'static Cpu, previous: &Thread, next: &Thread, stray: Option<Thr
         let own = next.own();
         arch::set_user_bases(own.fs_base, own.gs_base);
         cpu.set_kernel_stack(next.stack_top);
+        cpu.user.set(next.own().user.as_deref());
     }
     next.on_cpu.store(true, Ordering::SeqCst);
     next.cpu.store(cpu.number(), Ordering::Relaxed);

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicI8, AtomicU32, AtomicU64, Ordering};
 use hal::{AddressSpace, CpuSet, CpuTime, OutOfMemory, Start, Task, UserRegs, UserThread};
 
 use super::stack::Stack;
+use crate::arch::cpu::rdtsc;
 use crate::arch::fpu;
 use crate::clock;
 use crate::mm::space::Space;
@@ -46,9 +47,11 @@ pub(crate) struct Thread {
     pub(super) affinity: AtomicU64,
     nice: AtomicI8,
     pub(super) vruntime: AtomicU64,
-    /// Time-stamp counter ticks used.
-    pub(super) user_ticks: AtomicU64,
-    pub(super) system_ticks: AtomicU64,
+    /// Ticks in user mode: every entry into the kernel adds the time-stamp counter, every return takes it away. So the
+    /// value is "negative" while the thread is in user mode, and an entry costs one addition.
+    user_ticks: AtomicU64,
+    /// Ticks on a processor, up to the last switch.
+    pub(super) total_ticks: AtomicU64,
     pub(super) voluntary: AtomicU64,
     pub(super) involuntary: AtomicU64,
 }
@@ -80,7 +83,7 @@ impl Thread {
             nice: AtomicI8::new(0),
             vruntime: AtomicU64::new(0),
             user_ticks: AtomicU64::new(0),
-            system_ticks: AtomicU64::new(0),
+            total_ticks: AtomicU64::new(0),
             voluntary: AtomicU64::new(0),
             involuntary: AtomicU64::new(0),
         }
@@ -141,6 +144,20 @@ impl Thread {
         self.own().space.as_ref().map(|space| Space::of(&**space))
     }
 
+    /// Notes that the application entered the kernel.
+    #[inline(always)]
+    pub(crate) fn enter_kernel(&self) {
+        let ticks = &self.user_ticks;
+        ticks.store(ticks.load(Ordering::Relaxed).wrapping_add(rdtsc()), Ordering::Relaxed);
+    }
+
+    /// Notes that the application goes on.
+    #[inline(always)]
+    pub(crate) fn leave_kernel(&self) {
+        let ticks = &self.user_ticks;
+        ticks.store(ticks.load(Ordering::Relaxed).wrapping_sub(rdtsc()), Ordering::Relaxed);
+    }
+
     /// Returns its weight; 1024 is that of nice 0.
     pub(super) fn weight(&self) -> u64 {
         let index = usize::try_from(i32::from(self.nice.load(Ordering::Relaxed)) + 20).unwrap_or(0);
@@ -192,10 +209,13 @@ impl Task for Thread {
     }
 
     fn cpu_time(&self) -> CpuTime {
-        super::account_current();
+        let now = rdtsc();
+        let user = self.user_ticks.load(Ordering::Relaxed);
+        let user = if user.cast_signed() < 0 { user.wrapping_add(now) } else { user };
+        let total = self.total_ticks.load(Ordering::Relaxed) + super::ticks_since_switch(self, now);
         CpuTime {
-            user_ns: clock::ticks_to_ns(self.user_ticks.load(Ordering::Relaxed)),
-            system_ns: clock::ticks_to_ns(self.system_ticks.load(Ordering::Relaxed)),
+            user_ns: clock::ticks_to_ns(user),
+            system_ns: clock::ticks_to_ns(total.saturating_sub(user)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! From the entry code's registers to whoever handles the event.
 
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 
 use hal::{Access, Exception, Flow, PageFault, UserRegs};
 
@@ -8,6 +9,7 @@ use super::cpu;
 use super::descriptors::{USER_CS, USER_SS};
 use super::irq;
 use super::serial::EarlySerial;
+use crate::cpu as processor;
 use crate::sched;
 
 const DIVIDE: u64 = 0;
@@ -23,8 +25,9 @@ const INTERRUPT_FLAG: u64 = 1 << 9;
 /// Called by `syscall_entry`.
 #[unsafe(no_mangle)]
 extern "C" fn syscall_from_user(regs: &mut UserRegs) {
-    sched::enter_kernel();
-    let flow = sched::user_thread().syscall(regs);
+    let cpu = processor::this();
+    sched::running_on(cpu).enter_kernel();
+    let flow = cpu.user.get().syscall(regs);
     leave(flow, regs);
 }
 
@@ -34,16 +37,19 @@ fn leave(flow: Flow, regs: &mut UserRegs) {
     if flow == Flow::Exit {
         sched::exit();
     }
-    if sched::should_yield() {
-        preempt(regs);
+    // Not the processor of the entry: the thread may have moved.
+    let cpu = processor::this();
+    if cpu.need_resched.load(Ordering::Relaxed) {
+        return leave_later(regs);
     }
-    sched::leave_kernel();
+    sched::running_on(cpu).leave_kernel();
 }
 
 #[cold]
-fn preempt(regs: &mut UserRegs) {
+fn leave_later(regs: &mut UserRegs) {
     sched::preempt();
     before_user(regs);
+    sched::current().leave_kernel();
 }
 
 fn before_user(regs: &mut UserRegs) {
@@ -57,7 +63,7 @@ fn before_user(regs: &mut UserRegs) {
 extern "C" fn thread_started(regs: &mut UserRegs) {
     sched::thread_started();
     before_user(regs);
-    sched::leave_kernel();
+    sched::current().leave_kernel();
 }
 
 /// Called before each `iretq` to user mode that takes registers from the system's side: makes them such that the
@@ -136,7 +142,7 @@ fn exception(vector: u64, error: u64) -> Option<Exception> {
 /// Called by `trap` where the application was interrupted.
 #[unsafe(no_mangle)]
 extern "C" fn trap_from_user(vector: u64, error: u64, regs: &mut UserRegs) {
-    sched::enter_kernel();
+    sched::current().enter_kernel();
     let thread = sched::user_thread();
     let flow = if vector >= FIRST_INTERRUPT {
         irq::dispatch(vector);
