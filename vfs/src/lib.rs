@@ -18,6 +18,7 @@
 //!       DIRECTORY   Dentry: a parent before its child
 //!         FILE_SYSTEM   a file system's tables
 //!           INODE       a directory's entries, extended attributes
+//!             DISK_READ     pages on their way from a disk
 //!             PAGE_CACHE    a file's frames
 //!               MOUNTS        the table of mounts
 //!                 DENTRY        children, name and parent of one dentry

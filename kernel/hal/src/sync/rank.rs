@@ -25,6 +25,8 @@ ranks! {
     FILE_SYSTEM = 220;
     /// A file's contents and size (`SleepLock`).
     INODE = 230;
+    /// Pages on their way from a disk (`SleepLock`, held by whoever reads them).
+    DISK_READ = 232;
     /// The list of processes, process groups and sessions. Behind every sleeping lock: proc looks at it under those.
     PROCESS_TABLE = 235;
     /// A process's threads, children and exit state.
