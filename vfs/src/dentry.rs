@@ -232,7 +232,8 @@ impl Dentry {
                 stale = children
                     .map
                     .iter()
-                    .filter_map(|(name, child)| matches!(child, Child::Absent).then(|| Arc::clone(name)))
+                    .filter(|(_, child)| matches!(child, Child::Absent))
+                    .map(|(name, _)| Arc::clone(name))
                     .collect();
                 for name in &stale {
                     children.map.remove(name);

@@ -65,7 +65,7 @@ impl Walk<'_> {
         }
         let mut walker = Walker::new(self, path)?;
         loop {
-            let parent = walker.to_last()?;
+            let parent = walker.go_to_last()?;
             let Last::Name(name) = &parent.last else {
                 // `.`, `..` and `/` are there, and are directories.
                 return Err(if exclusive { Errno::EEXIST } else { Errno::EISDIR });

@@ -86,7 +86,7 @@ pub struct Time {
 impl Time {
     /// Makes a time from nanoseconds since 1970-01-01T00:00:00Z.
     pub const fn from_ns(ns: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "both quotients fit")]
+        #[expect(clippy::cast_possible_wrap, reason = "the quotient fits")]
         Self { seconds: (ns / 1_000_000_000) as i64, nanoseconds: (ns % 1_000_000_000) as u32 }
     }
 }

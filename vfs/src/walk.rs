@@ -144,7 +144,7 @@ impl<'w, 'p> Walker<'w, 'p> {
     }
 
     /// Goes on to the last component.
-    pub(crate) fn to_last(&mut self) -> Result<Parent<'p>> {
+    pub(crate) fn go_to_last(&mut self) -> Result<Parent<'p>> {
         loop {
             while self.rest.len() > 1 && self.rest.last().is_some_and(Bytes::is_empty) {
                 self.rest.pop();
@@ -189,9 +189,9 @@ impl<'w, 'p> Walker<'w, 'p> {
     }
 
     /// Goes to the end of the path.
-    pub(crate) fn to_end(&mut self, follow: Follow) -> Result<Place> {
+    pub(crate) fn go_to_end(&mut self, follow: Follow) -> Result<Place> {
         loop {
-            let parent = self.to_last()?;
+            let parent = self.go_to_last()?;
             if self.finish(&parent, follow)? {
                 break;
             }
@@ -338,7 +338,7 @@ impl Walk<'_> {
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `EIO`; `EXDEV` where [`Walk::resolve`] forbids the way.
     pub fn lookup(&self, path: &[u8], follow: Follow) -> Result<Place> {
-        Walker::new(self, path)?.to_end(follow)
+        Walker::new(self, path)?.go_to_end(follow)
     }
 
     /// As [`Walk::lookup`], where an empty path names the start itself (`AT_EMPTY_PATH`).
@@ -364,7 +364,7 @@ impl Walk<'_> {
 
     /// Finds the directory that holds the last component, and that component.
     pub(crate) fn parent<'p>(&self, path: &'p [u8]) -> Result<Parent<'p>> {
-        Walker::new(self, path)?.to_last()
+        Walker::new(self, path)?.go_to_last()
     }
 }
 

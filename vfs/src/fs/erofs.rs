@@ -282,7 +282,6 @@ fn read_bytes(store: &dyn PageStore, offset: u64, to: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "less than a page")]
 const fn page_offset(at: u64) -> usize {
     (at % PAGE) as usize
 }
@@ -293,7 +292,7 @@ impl Inode {
         let left = self.size.saturating_sub(offset);
         let whole = match self.layout {
             Layout::Plain => self.size,
-            Layout::Inline => self.size / PAGE * PAGE,
+            Layout::Inline => (self.size / PAGE).saturating_mul(PAGE),
         };
         if offset < whole {
             Ok((add(times(self.first_block, PAGE)?, offset)?, left.min(whole.saturating_sub(offset))))

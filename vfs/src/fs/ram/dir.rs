@@ -71,27 +71,31 @@ impl Dir {
     }
 
     /// Makes a name absent, hiding it where the lower directory has it.
-    fn hide(&mut self, name: &[u8], lower: Option<&Arc<dyn Node>>) {
+    fn hide(&mut self, name: &[u8], in_lower: Shadow) {
         self.remove(name);
-        if lower.is_some_and(|lower| lower.lookup(name).is_ok()) {
+        if in_lower == Shadow::Lower {
             self.entries.insert(Arc::from(name), Entry::Whiteout);
         }
     }
-
-    fn is_empty(&self, lower: Option<&Arc<dyn Node>>) -> Result<bool> {
-        if !self.order.is_empty() {
-            return Ok(false);
-        }
-        let Some(lower) = lower else { return Ok(true) };
-        let mut empty = true;
-        lower.read_dir(0, 0, &mut |entry| {
-            let dots = entry.name == b"." || entry.name == b"..";
-            empty = dots || self.entries.contains_key(entry.name);
-            empty
-        })?;
-        Ok(empty)
-    }
 }
+
+/// Whether the lower directory has a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shadow {
+    Lower,
+    Nothing,
+}
+
+/// An entry of the lower directory.
+struct LowerEntry {
+    name: Vec<u8>,
+    ino: u64,
+    kind: Kind,
+    next: u64,
+}
+
+/// Entries of the lower directory that are read at a time.
+const BATCH: usize = 32;
 
 impl RamNode {
     /// Finds an entry.
@@ -108,8 +112,39 @@ impl RamNode {
         }
     }
 
+    /// Goes through the lower directory from a cursor on until `f` answers `false`; returns whether it did not. The lower
+    /// file system is asked without our own lock, for it may have one of the same rank.
+    fn each_lower(&self, cursor: u64, mut f: impl FnMut(&Dir, &LowerEntry) -> bool) -> Result<bool> {
+        let Some(lower) = &self.lower else { return Ok(true) };
+        let mut cursor = cursor;
+        loop {
+            let mut batch = Vec::with_capacity(BATCH);
+            lower.read_dir(cursor, 0, &mut |entry| {
+                if batch.len() == BATCH {
+                    return false;
+                }
+                let DirEntry { name, ino, kind, next } = *entry;
+                batch.push(LowerEntry { name: name.to_vec(), ino, kind, next });
+                true
+            })?;
+            match batch.last() {
+                Some(last) => cursor = last.next,
+                None => return Ok(true),
+            }
+            let dir = self.dir()?.lock();
+            if !batch.iter().all(|entry| f(&dir, entry)) {
+                return Ok(false);
+            }
+        }
+    }
+
     fn is_empty_dir(&self) -> Result<bool> {
-        self.dir()?.lock().is_empty(self.lower.as_ref())
+        if !self.dir()?.lock().order.is_empty() {
+            return Ok(false);
+        }
+        self.each_lower(0, |dir, entry| {
+            entry.name == b"." || entry.name == b".." || dir.entries.contains_key(&entry.name[..])
+        })
     }
 
     fn put_entry(&self, name: &[u8], node: Arc<Self>) -> Result<()> {
@@ -118,7 +153,8 @@ impl RamNode {
     }
 
     fn hide_entry(&self, name: &[u8]) -> Result<()> {
-        self.dir()?.lock().hide(name, self.lower.as_ref());
+        let found = self.lower.as_ref().is_some_and(|lower| lower.lookup(name).is_ok());
+        self.dir()?.lock().hide(name, if found { Shadow::Lower } else { Shadow::Nothing });
         Ok(())
     }
 
@@ -237,7 +273,7 @@ impl RamNode {
     }
 
     pub(super) fn list(&self, cursor: u64, parent_ino: u64, sink: &mut DirSink<'_>) -> Result<u64> {
-        let dir = self.dir()?.lock();
+        self.dir()?;
         let mut cursor = cursor;
         for (at, name, ino) in [(0, &b"."[..], self.ino), (1, &b".."[..], parent_ino)] {
             if cursor == at {
@@ -249,26 +285,23 @@ impl RamNode {
             }
         }
         if cursor < OWN_CURSORS {
-            if let Some(lower) = &self.lower {
-                let mut full = false;
-                let mut next = cursor;
-                lower.read_dir(cursor - LOWER_CURSORS, parent_ino, &mut |entry| {
-                    let after = entry.next.saturating_add(LOWER_CURSORS).min(OWN_CURSORS - 1);
-                    let dots = entry.name == b"." || entry.name == b"..";
-                    if !dots && !dir.entries.contains_key(entry.name) {
-                        full = !sink(&DirEntry { next: after, ..*entry });
-                    }
-                    if !full {
-                        next = after;
-                    }
-                    !full
-                })?;
-                if full {
-                    return Ok(next);
+            let all = self.each_lower(cursor - LOWER_CURSORS, |dir, entry| {
+                let next = entry.next.saturating_add(LOWER_CURSORS).min(OWN_CURSORS - 1);
+                let dots = entry.name == b"." || entry.name == b"..";
+                let hidden = dots || dir.entries.contains_key(&entry.name[..]);
+                let taken =
+                    hidden || sink(&DirEntry { name: &entry.name, ino: entry.ino, kind: entry.kind, next });
+                if taken {
+                    cursor = next;
                 }
+                taken
+            })?;
+            if !all {
+                return Ok(cursor);
             }
             cursor = OWN_CURSORS;
         }
+        let dir = self.dir()?.lock();
         for (&seq, name) in dir.order.range(cursor..) {
             let Some(Entry::Present { node, .. }) = dir.entries.get(&**name) else { continue };
             let entry = DirEntry { name, ino: node.ino, kind: node.kind(), next: seq + 1 };

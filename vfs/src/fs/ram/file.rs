@@ -31,7 +31,6 @@ pub(super) struct Contents {
 }
 
 /// Splits an offset into page number and offset in the page.
-#[expect(clippy::cast_possible_truncation, reason = "a remainder below PAGE_SIZE")]
 const fn split(offset: u64) -> (u64, usize) {
     (offset / PAGE, (offset % PAGE) as usize)
 }
@@ -239,9 +238,7 @@ impl RamNode {
             }
         }
         from.limit(usize::try_from(limit - how.offset).unwrap_or(usize::MAX));
-        if how.offset > size {
-            self.settle_end(contents, size)?;
-        } else if how.offset + from.remaining() as u64 > size {
+        if how.offset + from.remaining() as u64 > size {
             self.settle_end(contents, size)?;
         }
         let mut done = 0;
@@ -430,7 +427,7 @@ impl RamNode {
 
     /// Makes every page of a range exist, or none that did not.
     fn populate(&self, contents: &Contents, first: u64, end: u64) -> Result<()> {
-        let free = hal::FrameUsage::clone(&Frame::usage()).free;
+        let free = Frame::usage().free;
         if end - first > free.saturating_add(contents.pages.lock().count()) {
             return Err(Errno::ENOSPC);
         }

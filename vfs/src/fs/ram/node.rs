@@ -169,10 +169,11 @@ impl RamNode {
         attributes.ctime = now;
         let gone = attributes.nlink == 0;
         drop(attributes);
-        if gone && self.lower.is_some() {
-            if let Some(lower) = &self.state.lower {
-                lower.unpin(self.ino);
-            }
+        if gone
+            && self.lower.is_some()
+            && let Some(lower) = &self.state.lower
+        {
+            lower.unpin(self.ino);
         }
     }
 
