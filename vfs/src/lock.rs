@@ -292,3 +292,6 @@ impl LockTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -458,3 +458,6 @@ impl Drop for PipeEnd {
         self.pipe.queue.wake(Readiness::all());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -372,3 +372,6 @@ impl Walk<'_> {
 pub(crate) const fn check_name(name: &[u8]) -> Result<()> {
     if name.len() > NAME_MAX { Err(Errno::ENAMETOOLONG) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;
