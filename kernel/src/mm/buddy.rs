@@ -10,6 +10,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::layout;
+use crate::arch::copy;
 
 /// Largest block: 2^10 frames, 4 MiB.
 pub(super) const MAX_ORDER: usize = 10;
@@ -37,6 +38,15 @@ pub(super) struct Table {
 impl Table {
     pub(super) const fn new(entries: &'static [AtomicU32]) -> Self {
         Self { entries }
+    }
+
+    /// Clears the entries of frames that nobody owns.
+    fn clear(&self, first: u32, end: u32) {
+        let (first, end) = (first as usize, (end as usize).min(self.entries.len()));
+        let Some(entries) = self.entries.get(first..end) else { return };
+        let start = entries.as_ptr().cast_mut().cast::<u8>();
+        // SAFETY: the entries are atomics in memory that is theirs, and nobody uses those of frames that are not owned.
+        unsafe { copy::zero(start, size_of_val(entries)) };
     }
 
     #[inline(always)]
@@ -97,11 +107,7 @@ impl Buddy {
         }
         for edge in [first, end - 1] {
             let block = edge & !(MAX_BLOCK - 1);
-            for frame in block..block + MAX_BLOCK {
-                if let Some(entry) = self.table.entries.get(frame as usize) {
-                    entry.store(0, Ordering::Relaxed);
-                }
-            }
+            self.table.clear(block, block + MAX_BLOCK);
         }
         self.zones[self.zone_count] = Zone { first, end, fresh: first };
         self.zone_count += 1;
@@ -117,9 +123,7 @@ impl Buddy {
         let end = ((first & !(MAX_BLOCK - 1)) + MAX_BLOCK).min(zone.end);
         zone.fresh = end;
         if end - first == MAX_BLOCK {
-            for frame in first..end {
-                self.table.entry(frame).store(0, Ordering::Relaxed);
-            }
+            self.table.clear(first, end);
         }
         let mut at = first;
         while at < end {

@@ -136,12 +136,11 @@ fn release_large(first: NonZeroU32) {
 }
 
 fn free_last_table(physical: u64) {
-    let table = Table::at(physical);
-    for i in 0..512 {
-        if let Some(frame) = frame_of(table.get(i)) {
+    Table::at(physical).for_used(0, 512, |_, entry| {
+        if let Some(frame) = frame_of(entry) {
             Frames.release(frame);
         }
-    }
+    });
     table::free(physical);
 }
 
@@ -207,9 +206,13 @@ impl Piece {
         Ok(Table::at(self.entry()))
     }
 
-    /// Goes through the pages of this piece.
-    fn pages(self) -> impl Iterator<Item = u64> {
-        (self.start..self.end).step_by(PAGE_SIZE)
+    /// Goes through the entries of its last-level table that are in use: address, index, entry.
+    #[inline(always)]
+    fn for_used(self, table: &Table, mut each: impl FnMut(u64, usize, u64)) {
+        let block = self.start & !(MIB_2 - 1);
+        let first = index(self.start, 0);
+        let end = first + ((self.end - self.start) / PAGE) as usize;
+        table.for_used(first, end, |i, entry| each(block + i as u64 * PAGE, i, entry));
     }
 }
 
@@ -433,13 +436,11 @@ impl AddressSpace for Space {
                 continue;
             }
             let table = piece.table().expect("memory for splitting a large page");
-            for at in piece.pages() {
-                if table.get(index(at, 0)) != 0 {
-                    let old = table.swap(index(at, 0), 0);
-                    removed.cached |= old & PRESENT != 0 && old & ACCESSED != 0;
-                    removed.frames.extend(frame_of(old));
-                }
-            }
+            piece.for_used(table, |_, i, _| {
+                let old = table.swap(i, 0);
+                removed.cached |= old & PRESENT != 0 && old & ACCESSED != 0;
+                removed.frames.extend(frame_of(old));
+            });
         }
         drop(guard);
         if removed.cached {
@@ -466,13 +467,12 @@ impl AddressSpace for Space {
                 continue;
             }
             let table = piece.table().expect("memory for splitting a large page");
-            for at in piece.pages() {
-                let old = table.get(index(at, 0));
-                if old != 0 && change(old) != old {
-                    let old = table.replace(index(at, 0), change);
+            piece.for_used(table, |_, i, old| {
+                if change(old) != old {
+                    let old = table.replace(i, change);
                     cached |= old & PRESENT != 0 && old & ACCESSED != 0;
                 }
-            }
+            });
         }
         drop(guard);
         if cached {
@@ -485,20 +485,23 @@ impl AddressSpace for Space {
         let target = |at: u64| to.0 + (at - from.start().0);
         for piece in self.pieces(from) {
             let table = piece.table()?;
-            for at in piece.pages().filter(|&at| table.get(index(at, 0)) != 0) {
-                self.make_table(target(at))?;
-            }
+            let mut made = Ok(());
+            piece.for_used(table, |at, _, _| {
+                if made.is_ok() {
+                    made = self.make_table(target(at)).map(|_| ());
+                }
+            });
+            made?;
         }
         let mut cached = false;
         for piece in self.pieces(from) {
             let table = piece.table()?;
-            for at in piece.pages() {
-                if table.get(index(at, 0)) != 0 {
-                    let entry = table.swap(index(at, 0), 0);
-                    cached |= entry & PRESENT != 0 && entry & ACCESSED != 0;
-                    self.make_table(target(at))?.set(index(target(at), 0), entry);
-                }
-            }
+            piece.for_used(table, |at, i, _| {
+                let entry = table.swap(i, 0);
+                cached |= entry & PRESENT != 0 && entry & ACCESSED != 0;
+                let table = self.make_table(target(at)).expect("the tables were made just now");
+                table.set(index(target(at), 0), entry);
+            });
         }
         drop(guard);
         if cached {
@@ -514,7 +517,9 @@ impl AddressSpace for Space {
             if entry & LARGE != 0 {
                 return (piece.end - piece.start) / PAGE;
             }
-            piece.pages().filter(|&at| Table::at(entry).get(index(at, 0)) != 0).count() as u64
+            let mut count = 0;
+            piece.for_used(Table::at(entry), |_, _, _| count += 1);
+            count
         };
         self.pieces(range).map(count).sum()
     }
@@ -556,10 +561,8 @@ fn fork_piece(child: &Space, piece: Piece, mode: ForkMode) -> Result<bool, OutOf
     let source = piece.table()?;
     let target = child.make_table(piece.start)?;
     let mut cached = false;
-    for at in piece.pages() {
-        let i = index(at, 0);
-        let mut entry = source.get(i);
-        let Some(frame) = frame_of(entry) else { continue };
+    piece.for_used(source, |_, i, mut entry| {
+        let Some(frame) = frame_of(entry) else { return };
         if mode == ForkMode::CopyOnWrite && entry & WRITABLE != 0 {
             entry = source.clear_bits(i, WRITABLE);
             cached |= entry & PRESENT != 0 && entry & ACCESSED != 0;
@@ -567,7 +570,7 @@ fn fork_piece(child: &Space, piece: Piece, mode: ForkMode) -> Result<bool, OutOf
         }
         Frames.retain(frame);
         target.set(i, entry);
-    }
+    });
     Ok(cached)
 }
 
@@ -579,19 +582,19 @@ impl Drop for Space {
         }
         ipi::ask(self.cpus(), Request::Leave(self));
         let root = Table::at(self.root);
-        for upper in (0..256).map(|i| root.get(i)).filter(|&e| e != 0) {
-            for middle in (0..512).map(|i| Table::at(upper).get(i)).filter(|&e| e != 0) {
-                for entry in (0..512).map(|i| Table::at(middle).get(i)).filter(|&e| e != 0) {
+        root.for_used(0, 256, |_, upper| {
+            Table::at(upper).for_used(0, 512, |_, middle| {
+                Table::at(middle).for_used(0, 512, |_, entry| {
                     if entry & LARGE == 0 {
                         free_last_table(entry & table::ADDRESS);
                     } else if let Some(first) = frame_of(entry & !(MIB_2 - 1)) {
                         release_large(first);
                     }
-                }
+                });
                 table::free(middle & table::ADDRESS);
-            }
+            });
             table::free(upper & table::ADDRESS);
-        }
+        });
         table::free(self.root);
     }
 }

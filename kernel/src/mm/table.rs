@@ -69,6 +69,30 @@ impl Table {
 }
 
 impl Table {
+    /// Calls `each` with the index and value of every entry in `first..end` that is not zero. Tables are sparse, so
+    /// eight entries are looked at at a time.
+    #[inline(always)]
+    pub(crate) fn for_used(&self, first: usize, end: usize, mut each: impl FnMut(usize, u64)) {
+        let (mut at, end) = (first, end.min(512));
+        while at < end {
+            if at.is_multiple_of(8) && at + 8 <= end {
+                let any = (at..at + 8).fold(0, |any, i| any | self.get(i));
+                if any == 0 {
+                    at += 8;
+                    continue;
+                }
+            }
+            let stop = ((at | 7) + 1).min(end);
+            while at < stop {
+                let entry = self.get(at);
+                if entry != 0 {
+                    each(at, entry);
+                }
+                at += 1;
+            }
+        }
+    }
+
     /// Changes an entry whose accessed and dirty bits the processor may be setting meanwhile; returns the old one.
     pub(crate) fn replace(&self, index: usize, change: impl Fn(u64) -> u64) -> u64 {
         let cell = &self.entries[index & 511];
