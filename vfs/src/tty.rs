@@ -8,6 +8,7 @@
 mod class;
 mod input;
 mod output;
+mod pair;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use abi::tty::{
 use abi::{Errno, Result};
 
 use output::Echo;
+pub use pair::{CAPACITY, Pair, Side, Taken};
 pub use read::{Reading, When};
 
 /// Bytes of input that wait at most (`MAX_CANON`, and the size of Linux's buffer).
