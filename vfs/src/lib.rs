@@ -40,6 +40,7 @@ pub mod fs;
 pub mod lock;
 mod make;
 mod mount;
+mod mount_text;
 mod node;
 mod open;
 mod open_file;

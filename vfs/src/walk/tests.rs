@@ -185,6 +185,42 @@ fn bind_mounts_show_the_same_tree_with_their_own_flags() {
 }
 
 #[test]
+fn the_mount_table_reads_as_in_proc() {
+    let w = World::new();
+    w.walk().make_directory(b"/with blank", 0o755).expect("makes");
+    let at = w.find("/with blank").expect("there");
+    let options = MountOptions::NO_SUID | MountOptions::READ_ONLY;
+    let mount = w.vfs.mount(w.new_fs(), "some thing", &at, options).expect("mounts");
+    let line = mount.mounts_line(&w.root).expect("can be seen");
+    assert!(line.starts_with("some\\040thing /with\\040blank tmpfs ro,nosuid,size="), "{line}");
+    assert!(line.ends_with("k 0 0\n"), "{line}");
+    let info = mount.mountinfo_line(&w.root).expect("can be seen");
+    let start = alloc::format!("{} {} 0:", mount.id, w.root.mount.id);
+    assert!(info.starts_with(&start), "{info}");
+    assert!(info.contains(" / /with\\040blank ro,nosuid - tmpfs some\\040thing rw,size="), "{info}");
+    let bound = w
+        .vfs
+        .bind(&w.find("/a/b").expect("there"), &w.find("/m").expect("there"), Recursive::No)
+        .expect("binds");
+    assert!(
+        bound.mountinfo_line(&w.root).expect("can be seen").contains(" /a/b /m rw,relatime - tmpfs root ")
+    );
+    assert!(w.root.mount.mounts_line(&w.root).expect("can be seen").starts_with("root / tmpfs rw,relatime"));
+    assert_eq!(w.root.mount.mounts_line(&at), None, "not below another root");
+}
+
+#[test]
+fn reclaiming_forgets_names_that_nobody_uses() {
+    let w = World::new();
+    let held = w.find("/a/b").expect("there");
+    w.find("/a/b/c").expect("there");
+    assert!(w.vfs.reclaim(0) > 0);
+    let again = w.find("/a/b").expect("there");
+    assert!(again.same(&held), "what is in use stays the same");
+    assert_eq!(w.path_of("/a/b/c").as_deref(), Ok("/a/b/c"));
+}
+
+#[test]
 fn removed_names_are_shown_as_deleted() {
     let w = World::new();
     let walk = w.walk();
