@@ -222,13 +222,13 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    fn open(name: &[u8]) -> Arc<dyn Node> {
+    fn environment() -> Environment {
         let platform = hal::fake::FakeMachine::new(1).platform;
-        let environment = Environment {
-            clock: platform.clock,
-            entropy: platform.entropy,
-            events: Arc::new(crate::NoEvents),
-        };
+        Environment { clock: platform.clock, entropy: platform.entropy, events: Arc::new(crate::NoEvents) }
+    }
+
+    fn open(name: &[u8]) -> Arc<dyn Node> {
+        let environment = environment();
         let root = tree(&environment).unwrap().root();
         device(&root.lookup(name).unwrap(), &environment).unwrap()
     }
@@ -255,6 +255,30 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(null.metadata().rdev, 0x103);
         assert!(is_zero(&*zero) && !is_zero(&*null) && zero.mappable() && !null.mappable());
+    }
+
+    #[test]
+    fn a_device_works_wherever_its_node_is() {
+        let environment = environment();
+        let vfs = crate::Vfs::new(environment.clone());
+        let root = vfs.mount_root(tree(&environment).unwrap(), "dev");
+        let who = crate::Credentials::root();
+        let caller = crate::Caller::kernel(&who);
+        let walk = crate::Walk { vfs: &vfs, caller, root: &root, start: &root, resolve: 0 };
+        walk.make_node(b"/shm/zero", Kind::CharDevice, 0o666, ZERO).unwrap();
+        let file = walk.open(b"/shm/zero", abi::fs::O_RDWR, 0).unwrap();
+        let mut bytes = [1; 7];
+        assert_eq!(file.read(&mut Dest::kernel(&mut bytes)), Ok(7));
+        assert_eq!(bytes, [0; 7]);
+        assert_eq!(file.read_at(99, &mut Dest::kernel(&mut bytes)), Ok(7));
+        assert_eq!(file.seek(5, crate::Whence::End), Ok(0), "it is always at its start");
+        assert_eq!(file.write(&mut Source::kernel(b"abc"), &caller), Ok(3));
+        let console = walk.open(b"/console", abi::fs::O_RDWR, 0).unwrap();
+        assert_eq!(console.node().metadata().rdev, CONSOLE);
+        assert_eq!(
+            &*walk.lookup(b"/fd", crate::Follow::No).unwrap().read_link(&caller).unwrap(),
+            b"/proc/self/fd"
+        );
     }
 
     #[test]
