@@ -181,7 +181,7 @@ pub fn start(
 }
 
 /// Linux's rule for the most threads: what an eighth of the memory holds in kernel stacks of 16 KiB.
-fn max_threads() -> u64 {
+pub(crate) fn max_threads() -> u64 {
     (hal::Frame::usage().total / 8 / 4).clamp(20, u64::from(crate::system::PID_MAX))
 }
 
@@ -237,6 +237,7 @@ fn mount_standard(system: &Arc<System>, root: &Place) -> Result<(), StartError> 
     let environment = vfs.environment();
     let devices = dev::tree(environment).map_err(|errno| StartError::Setup("/dev", errno))?;
     mount("/dev", "devtmpfs", devices, plain)?;
+    mount("/dev/pts", "devpts", crate::tty::file_system(system), plain | MountOptions::NO_EXEC)?;
     let shared = RamOptions { mode: 0o1777, ..RamOptions::default() };
     mount("/dev/shm", "tmpfs", RamFs::new(environment, &shared), plain | MountOptions::NO_DEV)?;
     Ok(())

@@ -7,14 +7,15 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
-use abi::fs::{O_RDONLY, O_WRONLY};
+use abi::fs::{O_LARGEFILE, O_RDONLY, O_RDWR, O_WRONLY};
 use abi::{Errno, Result};
 use hal::sync::{Lock, rank};
 use hal::{ConsoleInput, Dest, Readiness, Source, Stream, WaitQueue};
 
 use crate::files::PipeContent;
-use crate::proc::Description;
-use crate::system::System;
+use crate::proc::{Description, Object};
+use crate::system::{FIRST_PID, System};
+use crate::tty::{self, Terminal, TtyFile};
 
 /// Bytes of input that may wait here or be on their way.
 const WINDOW: usize = 64 << 10;
@@ -188,7 +189,16 @@ impl ConsoleInput for Console {
 ///
 /// # Panics
 /// Never: a stream that is not a regular file opens without conditions.
-pub fn stdio(system: &Arc<System>, _terminal: bool, _size: Option<(u16, u16)>) -> [Arc<Description>; 3] {
+pub fn stdio(system: &Arc<System>, terminal: bool, size: Option<(u16, u16)>) -> [Arc<Description>; 3] {
+    let device = system.platform().console;
+    if terminal {
+        let terminal = system.files.terminal.call_once(|| Terminal::console(system, device, size));
+        tty::attach(system, terminal, FIRST_PID, FIRST_PID);
+        // One opening behind all three, as from a login.
+        let file = TtyFile::new(terminal, tty::Side::Slave, None);
+        let description = Description::new(Object::Tty(file), O_RDWR | O_LARGEFILE);
+        return [Arc::clone(&description), Arc::clone(&description), description];
+    }
     let console = &system.files.console;
     console.connect(system);
     [

@@ -22,6 +22,7 @@ use crate::inotify::Hub;
 use crate::proc::{Description, ExitState, Object, PipeFile, Process};
 use crate::signal;
 use crate::system::{FIRST_PID, System};
+use crate::tty::{Ptys, Sessions, Terminal};
 
 /// `anon_inodefs`' magic number.
 const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
@@ -42,6 +43,14 @@ pub struct FileState {
     pub(crate) hub: spin::Once<Arc<Hub>>,
     /// Where memory files live; mounted nowhere.
     pub(crate) memory: (Arc<RamFs>, Arc<Mount>),
+    /// Which terminal controls which session.
+    pub(crate) sessions: Sessions,
+    /// Pseudo-terminals.
+    pub(crate) ptys: Ptys,
+    /// Where their slave sides are.
+    pub(crate) pts: spin::Once<Arc<dyn FileSystem>>,
+    /// The terminal on the console channel, if the console is one.
+    pub(crate) terminal: spin::Once<Arc<Terminal>>,
     /// Set by the first record lock: before that, closing a file has no locks to release.
     record_locks: AtomicBool,
     clock: &'static dyn Clock,
@@ -60,6 +69,10 @@ impl FileState {
             pipes,
             console: Console::new(platform.console),
             hub: spin::Once::new(),
+            sessions: Sessions::default(),
+            ptys: Ptys::default(),
+            pts: spin::Once::new(),
+            terminal: spin::Once::new(),
             memory: (memory, memory_mount),
             record_locks: AtomicBool::new(false),
             clock: platform.clock,

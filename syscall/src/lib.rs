@@ -33,6 +33,7 @@ pub mod system;
 pub mod table;
 pub mod timerfd;
 mod trace;
+pub mod tty;
 pub mod vm;
 
 pub use context::Context;

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use abi::fs::{
-    AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, LINUX_DIRENT_NAME, LINUX_DIRENT64_NAME, S_IFMT, S_IFREG,
+    AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, LINUX_DIRENT_NAME, LINUX_DIRENT64_NAME, RENAME_EXCHANGE,
+    RENAME_NOREPLACE, RENAME_WHITEOUT, S_IFMT, S_IFREG,
 };
 use abi::{Errno, Result};
 use hal::UserAddr;
@@ -136,6 +137,12 @@ fn rename(
     new: UserPath,
     flags: u32,
 ) -> SysResult<()> {
+    let known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+    if flags & !known != 0
+        || flags & RENAME_EXCHANGE != 0 && flags & (RENAME_NOREPLACE | RENAME_WHITEOUT) != 0
+    {
+        return Err(Errno::EINVAL.into());
+    }
     let old = at::read_path(cx, old)?;
     let new = at::read_path(cx, new)?;
     let (from, to) = (Origin::at(cx, old_fd, &old)?, Origin::at(cx, new_fd, &new)?);
@@ -271,6 +278,7 @@ fn getdents(cx: &Context<'_>, fd: Fd, to: OutBuf, format: Format) -> SysResult<u
     let len = (to.0.len & 0xffff_ffff).min(1 << 20);
     let mut out = Vec::new();
     let mut refused = false;
+    let before = file.offset();
     file.read_dir(&mut |entry| {
         let fits = out.len() + format.record_len(entry.name.len()) <= len;
         if fits {
@@ -283,7 +291,11 @@ fn getdents(cx: &Context<'_>, fd: Fd, to: OutBuf, format: Format) -> SysResult<u
     if out.is_empty() && refused {
         return Err(Errno::EINVAL.into());
     }
-    cx.memory().copy_out(to.0.start, &out)?;
+    if let Err(fault) = cx.memory().copy_out(to.0.start, &out) {
+        // Nothing was told, so that the next call tells it.
+        file.set_offset(before);
+        return Err(fault.into());
+    }
     Ok(out.len())
 }
 

@@ -145,6 +145,9 @@ pub(crate) fn describe(cx: &Context<'_>, file: Arc<OpenFile>, flags: u32) -> Sys
             Some(pipe) => open_fifo(cx, file, &pipe, flags),
             None => Ok(Description::of_file(file)),
         },
+        Kind::CharDevice | Kind::BlockDevice if vfs::same(file.node(), file.place().node()) => {
+            crate::tty::open_device(cx, file, flags)
+        }
         _ => Ok(Description::of_file(file)),
     }
 }

@@ -87,6 +87,9 @@ fn read(cx: &Context<'_>, file: &Description, to: &mut Dest<'_>, sleep: Sleep) -
     if sleep == Sleep::No {
         return Ok(file.read(cx, to)?);
     }
+    if let Object::Tty(tty) = file.object() {
+        return tty.read_waiting(cx, file, to);
+    }
     wait(cx, file, Readiness::READ, || file.read(cx, to))
 }
 
@@ -96,20 +99,24 @@ pub(crate) fn write(cx: &Context<'_>, file: &Description, from: &mut Source<'_>)
 }
 
 fn write_some(cx: &Context<'_>, file: &Description, from: &mut Source<'_>, sleep: Sleep) -> SysResult<usize> {
-    let start = from.done();
+    if let Object::Tty(tty) = file.object() {
+        tty.check_write(cx)?;
+    }
     // Files of the tree write what they can at once; pipes and terminals take what there is room for.
-    let goes_on = matches!(file.object(), Object::Pipe(_));
+    let goes_on = matches!(file.object(), Object::Pipe(_) | Object::Tty(_));
+    let mut done = 0;
     loop {
         let result = match sleep {
             Sleep::Yes => wait(cx, file, Readiness::WRITE, || file.write(cx, from)),
             Sleep::No => file.write(cx, from).map_err(SysError::from),
         };
-        let done = from.done() - start;
         match result {
-            Ok(some) if some == 0 || from.remaining() == 0 || !goes_on || file.is_nonblocking() => {
-                return Ok(done);
+            Ok(some) => {
+                done += some;
+                if some == 0 || from.remaining() == 0 || !goes_on || file.is_nonblocking() {
+                    return Ok(done);
+                }
             }
-            Ok(_) => {}
             Err(error) => {
                 let error = report_write_error(cx, error);
                 return if done > 0 { Ok(done) } else { Err(error) };
@@ -198,7 +205,10 @@ fn readv(
         return Ok(0);
     }
     match offset {
-        Some(offset) => Ok(tree_file(file)?.read_at(offset, &mut to)?),
+        Some(offset) => {
+            check_end(offset, to.remaining())?;
+            Ok(tree_file(file)?.read_at(offset, &mut to)?)
+        }
         None => read(cx, file, &mut to, if flags & RWF_NOWAIT != 0 { Sleep::No } else { Sleep::Yes }),
     }
 }
@@ -225,7 +235,10 @@ fn writev(
     }
     let append = flags & RWF_APPEND != 0;
     let done = match (offset, file.object()) {
-        (Some(offset), _) => write_at(cx, tree_file(file)?, offset, append, &mut from)?,
+        (Some(offset), _) => {
+            check_end(offset, from.remaining())?;
+            write_at(cx, tree_file(file)?, offset, append, &mut from)?
+        }
         // Without an offset it is the description's, which moves.
         (None, Object::Node(inner)) if append && inner.node().seekable() => {
             let mut how = WriteAt { offset: 0, append, limit: cx.process().limit(Resource::Fsize) };
@@ -279,6 +292,12 @@ pub(crate) fn tree_file(description: &Description) -> Result<&Arc<OpenFile>> {
     }
 }
 
+/// Checks that no byte lies behind the largest offset.
+fn check_end(offset: u64, len: usize) -> Result<()> {
+    let end = offset.checked_add(len as u64).and_then(|end| i64::try_from(end).ok());
+    end.map(|_| ()).ok_or(Errno::EINVAL)
+}
+
 fn offset_of(offset: i64) -> Result<u64> {
     u64::try_from(offset).map_err(|_| Errno::EINVAL)
 }
@@ -291,7 +310,9 @@ pub fn sys_pread64(cx: &Context<'_>, fd: Fd, to: OutBuf, offset: i64) -> SysResu
     if !file.readable() {
         return Err(Errno::EBADF.into());
     }
-    let mut to = Dest::user(cx.memory(), check_range(to.0)?);
+    let range = check_range(to.0)?;
+    check_end(offset, range.len)?;
+    let mut to = Dest::user(cx.memory(), range);
     Ok(file.read_at(offset, &mut to)?)
 }
 
@@ -303,7 +324,9 @@ pub fn sys_pwrite64(cx: &Context<'_>, fd: Fd, from: InBuf, offset: i64) -> SysRe
     if !file.writable() {
         return Err(Errno::EBADF.into());
     }
-    let mut from = Source::user(cx.memory(), check_range(from.0)?);
+    let range = check_range(from.0)?;
+    check_end(offset, range.len)?;
+    let mut from = Source::user(cx.memory(), range);
     write_at(cx, file, offset, false, &mut from)
 }
 
@@ -386,8 +409,12 @@ pub fn sys_lseek(cx: &Context<'_>, fd: Fd, offset: i64, whence: u32) -> SysResul
         _ => return Err(Errno::EINVAL.into()),
     };
     Ok(match description.object() {
-        Object::Node(file) => file.seek(offset, whence)?,
-        Object::Pipe(_) | Object::Process(_) => return Err(Errno::ESPIPE.into()),
+        // LINUX: an offset that no file can have is EINVAL, also where the sum overflows.
+        Object::Node(file) => file.seek(offset, whence).map_err(|errno| match errno {
+            Errno::EOVERFLOW => Errno::EINVAL,
+            other => other,
+        })?,
+        Object::Pipe(_) | Object::Tty(_) | Object::Process(_) => return Err(Errno::ESPIPE.into()),
         // LINUX: these have an offset that never moves (`noop_llseek`).
         Object::Epoll(_)
         | Object::EventFd(_)

@@ -13,7 +13,7 @@ use super::{at, fasync};
 use crate::decode::{Fd, In, Out, UserPtr};
 use crate::files::PipeNode;
 use crate::proc::{Capability, CloseOnExec, Object};
-use crate::{Context, SysResult};
+use crate::{Context, SysResult, tty};
 
 /// `ioctl(2)`.
 pub fn sys_ioctl(cx: &Context<'_>, fd: Fd, request: u32, argument: u64) -> SysResult<i64> {
@@ -42,6 +42,7 @@ pub fn sys_ioctl(cx: &Context<'_>, fd: Fd, request: u32, argument: u64) -> SysRe
     }
     match description.object() {
         Object::Node(file) => node(cx, file, request, at),
+        Object::Tty(tty) => tty::ioctl::ioctl(cx, tty, request, argument),
         Object::Pipe(pipe) if request == FIONREAD => give_int(cx, at, pipe.end.pipe().len()),
         Object::Inotify(inotify) if request == FIONREAD => give_int(cx, at, inotify.available()),
         _ => Err(Errno::ENOTTY.into()),

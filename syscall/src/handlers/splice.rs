@@ -97,9 +97,6 @@ pub fn sys_sendfile(
         Object::Node(file) if file.node().seekable() && file.kind() != Kind::Directory => {
             send(cx, file, &mut position, &to, count.min(MAX_RW))
         }
-        Object::Pipe(pipe) if matches!(to.object(), Object::Pipe(_) | Object::Node(_)) => {
-            from_pipe(cx, &from, &pipe.end, &to, &mut Position::Own, count.min(MAX_RW), false)
-        }
         _ => Err(Errno::EINVAL.into()),
     };
     write_position(cx, offset, &position)?;
@@ -146,11 +143,11 @@ pub fn sys_copy_file_range(
     len: usize,
     flags: Flags,
 ) -> SysResult<usize> {
+    let (from, to) = (cx.files().get(input)?, cx.files().get(out)?);
+    let (mut source, mut target) = (read_position(cx, in_offset)?, read_position(cx, out_offset)?);
     if flags.0 != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let (from, to) = (cx.files().get(input)?, cx.files().get(out)?);
-    let (mut source, mut target) = (read_position(cx, in_offset)?, read_position(cx, out_offset)?);
     let (Some(from_file), Some(to_file)) = (from.file(), to.file()) else { return Err(Errno::EINVAL.into()) };
     for file in [from_file, to_file] {
         match file.kind() {

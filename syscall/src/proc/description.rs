@@ -22,6 +22,7 @@ use crate::handlers::at;
 use crate::inotify::Inotify;
 use crate::signalfd::SignalFd;
 use crate::timerfd::TimerFd;
+use crate::tty::TtyFile;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -31,6 +32,8 @@ pub enum Object {
     Node(Arc<OpenFile>),
     /// An end of a pipe or fifo.
     Pipe(PipeFile),
+    /// A terminal.
+    Tty(TtyFile),
     /// An epoll instance.
     Epoll(Arc<Epoll>),
     /// An event counter.
@@ -100,7 +103,7 @@ impl Description {
     /// Makes a description. An object that has only one sensible access mode gets it, whatever `flags` says.
     pub fn new(object: Object, flags: u32) -> Arc<Self> {
         let access = match &object {
-            Object::Node(_) => flags & O_ACCMODE,
+            Object::Node(_) | Object::Tty(_) => flags & O_ACCMODE,
             Object::Pipe(pipe) => access_of(pipe.end.side()),
             Object::Inotify(_) => O_RDONLY,
             _ => O_RDWR,
@@ -185,6 +188,7 @@ impl Description {
         match &self.object {
             Object::Node(file) => Some(file),
             Object::Pipe(pipe) => pipe.fifo.as_ref(),
+            Object::Tty(tty) => tty.file(),
             _ => None,
         }
     }
@@ -212,7 +216,7 @@ impl Description {
     /// Returns what an object without a place is called, and what tells it from others.
     pub const fn anonymous(&self) -> Option<AnonymousFile> {
         Some(match &self.object {
-            Object::Node(_) | Object::Pipe(_) => return None,
+            Object::Node(_) | Object::Pipe(_) | Object::Tty(_) => return None,
             Object::Epoll(_) => AnonymousFile::Epoll,
             Object::EventFd(_) => AnonymousFile::EventFd,
             Object::SignalFd(_) => AnonymousFile::SignalFd,
@@ -253,6 +257,7 @@ impl Description {
         match &self.object {
             Object::Node(file) => file.read(to),
             Object::Pipe(pipe) => pipe.end.read(to),
+            Object::Tty(tty) => tty.read(cx, to),
             Object::EventFd(event) => event.read(to),
             Object::SignalFd(signals) => signals.read(cx.thread, to),
             Object::TimerFd(timer) => timer.read(to),
@@ -270,6 +275,7 @@ impl Description {
         match &self.object {
             Object::Node(file) => at::as_caller(cx, |caller| file.write(from, caller)),
             Object::Pipe(pipe) => pipe.end.write(from, self.write_mode()),
+            Object::Tty(tty) => tty.write(cx, from),
             Object::EventFd(event) => event.write(from),
             Object::SignalFd(_)
             | Object::TimerFd(_)
@@ -313,6 +319,7 @@ impl Description {
         match &self.object {
             Object::Node(file) => file.node().readiness(),
             Object::Pipe(pipe) => pipe.end.readiness(),
+            Object::Tty(tty) => tty.readiness(),
             Object::Epoll(epoll) if depth <= epoll::MAX_NESTS => epoll.readiness(thread, depth + 1),
             Object::Epoll(_) => Readiness::empty(),
             Object::EventFd(event) => event.readiness(),
@@ -332,6 +339,7 @@ impl Description {
         let queues = match &self.object {
             Object::Node(file) => [file.node().wait_queue().as_ref().map(add), None],
             Object::Pipe(pipe) => [Some(add(pipe.end.pipe().wait_queue())), None],
+            Object::Tty(tty) => [Some(add(tty.queue())), None],
             Object::Epoll(epoll) => [Some(add(epoll.pollers())), None],
             Object::EventFd(event) => [Some(add(event.queue())), None],
             Object::TimerFd(timer) => [Some(add(timer.queue())), None],

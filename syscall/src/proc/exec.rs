@@ -112,7 +112,9 @@ fn become_program(cx: &Context<'_>, program: Program) {
     thread.finish_vfork();
     drop(old);
     thread.set_files(Arc::new(thread.files().copy()));
-    drop(thread.files().remove_close_on_exec());
+    for description in thread.files().remove_close_on_exec() {
+        crate::handlers::file::closed(process, &description);
+    }
     let handlers = Arc::new(process.handlers.lock().for_exec());
     *process.handlers.lock() = handlers;
     thread.signals.reset_for_exec();

@@ -36,9 +36,14 @@ pub fn exit_thread(cx: &Context<'_>, wait_status: u32) {
         futex::clear_and_wake(cx, hal::UserAddr(clear));
     }
     thread.finish_vfork();
+    if process.state.lock().threads.len() == 1 {
+        crate::handlers::file::release_locks(process, &thread.files());
+    }
     thread.release_resources();
     cx.system().remove_thread(thread.tid());
     let time = thread.task().cpu_time();
+    let before = process.last_identity.lock().replace((cx.credentials(), thread.name()));
+    drop(before);
     let last = {
         let mut state = process.state.lock();
         // The caller still holds the thread, so that what is dropped here is only the table's reference.
@@ -66,6 +71,7 @@ fn end_process(process: &Arc<Process>, wait_status: u32) {
     if system.is_first(process) {
         system.power_off(status);
     }
+    crate::tty::process_ended(process);
     drop(process.release_vm());
     let (children, parent) = {
         let mut state = process.state.lock();

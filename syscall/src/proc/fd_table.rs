@@ -194,6 +194,15 @@ impl FdTable {
         (0..slots.list.len()).filter(|&i| slots.list[i].is_some()).map(fd).collect()
     }
 
+    /// Returns how many descriptors Linux's table would have room for: 64, or a power of two from 256 on. `select(2)` does
+    /// not look at numbers above.
+    pub fn capacity(&self) -> usize {
+        match self.slots.lock().list.len() {
+            0..=64 => 64,
+            len => len.next_power_of_two().max(256),
+        }
+    }
+
     /// Makes a table with the same descriptors (`fork(2)`).
     pub fn copy(&self) -> Self {
         Self { slots: Lock::new(self.slots.lock().clone()) }
