@@ -7,7 +7,7 @@ use hal::sync::{Lock, rank};
 use hal::{CpuTime, WaitQueue};
 
 use super::program::Executable;
-use super::{Limits, Thread};
+use super::{Credentials, Limits, Thread};
 use crate::signal::{Handlers, Pending};
 use crate::system::System;
 use crate::vm::Vm;
@@ -87,6 +87,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// Monotonic time of its start, in nanoseconds.
     pub start_ns: u64,
+    /// Identity and name of the thread that ended last: what `/proc` shows of a zombie.
+    pub last_identity: Lock<Option<(Arc<Credentials>, [u8; 16])>, { rank::LEAF }>,
 }
 
 impl Process {
@@ -113,6 +115,7 @@ impl Process {
             exit_events: WaitQueue::new(),
             exit_signal,
             start_ns: system.platform().clock.monotonic_ns(),
+            last_identity: Lock::default(),
         })
     }
 
