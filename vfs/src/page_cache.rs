@@ -119,11 +119,16 @@ impl CachedDisk {
 
     /// Reads a page, and some that follow it; `None` if somebody else was about to do so.
     fn load(&self, index: u64) -> Result<Option<Frame>> {
-        let want = self.table.lock().window(index).min(self.pages - index);
-        let mut frames = self.frames(want)?;
+        let window = self.table.lock().window(index);
+        let mut frames = self.frames(window.min(self.pages - index))?;
         let load = Arc::new(Load::default());
         let mut failure = load.failure.lock();
-        let count = self.table.lock().begin(index, frames.len() as u64, &load);
+        let mut table = self.table.lock();
+        let count = table.begin(index, frames.len() as u64, &load);
+        if count > 0 {
+            table.note(index, window, count);
+        }
+        drop(table);
         frames.truncate(to_usize(count));
         let Some(first) = frames.first().cloned() else { return Ok(None) };
         let done = self.read(index, &frames);

@@ -43,8 +43,8 @@ pub(super) struct Table {
     /// The pages that are here, the next to be looked at first.
     order: VecDeque<u64>,
     streams: [Stream; STREAMS],
-    /// The stream that makes room for a new one.
-    oldest: usize,
+    /// The stream that was made last.
+    newest: usize,
 }
 
 impl Table {
@@ -63,17 +63,23 @@ impl Table {
         }
     }
 
-    /// Returns how many pages a miss reads, and remembers it.
-    pub(super) fn window(&mut self, index: u64) -> u64 {
-        let follows = |s: &&mut Stream| s.window > 0 && (s.next..=s.next + s.window).contains(&index);
-        if let Some(stream) = self.streams.iter_mut().find(follows) {
-            stream.window = (stream.window * 2).min(WINDOW_MAX);
-            stream.next = index + stream.window;
-            return stream.window;
-        }
-        self.streams[self.oldest] = Stream { next: index + WINDOW_MIN, window: WINDOW_MIN };
-        self.oldest = (self.oldest + 1) % STREAMS;
-        WINDOW_MIN
+    fn stream(&self, index: u64) -> Option<usize> {
+        self.streams.iter().position(|s| s.window > 0 && (s.next..=s.next + s.window).contains(&index))
+    }
+
+    /// Returns how many pages a miss should read.
+    pub(super) fn window(&self, index: u64) -> u64 {
+        self.stream(index).map_or(WINDOW_MIN, |stream| (self.streams[stream].window * 2).min(WINDOW_MAX))
+    }
+
+    /// Remembers that a miss reads so many pages. Not done by those who come second with the same miss, which would
+    /// look like a reader that does not go on.
+    pub(super) fn note(&mut self, index: u64, window: u64, count: u64) {
+        let stream = self.stream(index).unwrap_or_else(|| {
+            self.newest = (self.newest + 1) % STREAMS;
+            self.newest
+        });
+        self.streams[stream] = Stream { next: index + count, window };
     }
 
     /// Notes that up to `count` pages are on their way; returns how many from the first one on are not known yet.
