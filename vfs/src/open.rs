@@ -65,17 +65,16 @@ impl Walk<'_> {
         }
         let mut walker = Walker::new(self, path)?;
         loop {
-            let parent = walker.go_to_last()?;
-            let Last::Name(name) = &parent.last else {
+            let (Last::Name(name), slashes) = walker.go_to_last()? else {
                 // `.`, `..` and `/` are there, and are directories.
                 return Err(if exclusive { Errno::EEXIST } else { Errno::EISDIR });
             };
-            if parent.slashes || walker.must_be_dir() {
+            if slashes || walker.must_be_dir() {
                 return Err(Errno::EISDIR);
             }
-            let directory = &parent.place.dentry;
-            let found = match directory.child(name.get()) {
-                Err(Errno::ENOENT) => match self.create(&parent.place, name.get(), flags, mode)? {
+            let directory = walker.at();
+            let found = match directory.dentry.child(name.get()) {
+                Err(Errno::ENOENT) => match self.create(directory, name.get(), flags, mode)? {
                     Made::New(file) => return Ok(file),
                     Made::Existing(dentry) => dentry,
                 },

@@ -109,10 +109,12 @@ pub(crate) struct Parent<'p> {
 /// A walk that is under way.
 pub(crate) struct Walker<'w, 'p> {
     walk: &'w Walk<'w>,
-    root: Place,
+    root: &'w Place,
     at: Place,
-    /// What is left of the path, and of the links that were met; the innermost is last.
-    rest: Vec<Bytes<'p>>,
+    /// What is left of the path.
+    path: Bytes<'p>,
+    /// What is left of the links that were met; the innermost is last, and comes before all else.
+    inner: Vec<Bytes<'p>>,
     links: u32,
     /// A trailing slash was met: the end must be a directory.
     must_be_dir: bool,
@@ -136,30 +138,28 @@ impl<'w, 'p> Walker<'w, 'p> {
         if !absolute && !at.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut first = Bytes::Path(path, 0, path.len());
-        first.skip_slashes();
-        let mut rest = Vec::with_capacity(2);
-        rest.push(first);
-        Ok(Self { walk, root: root.clone(), at: at.clone(), rest, links: 0, must_be_dir: false })
+        let mut path = Bytes::Path(path, 0, path.len());
+        path.skip_slashes();
+        Ok(Self { walk, root, at: at.clone(), path, inner: Vec::new(), links: 0, must_be_dir: false })
     }
 
-    /// Goes on to the last component.
-    pub(crate) fn go_to_last(&mut self) -> Result<Parent<'p>> {
+    /// Goes on to the last component; says also whether slashes follow it.
+    pub(crate) fn go_to_last(&mut self) -> Result<(Last<'p>, bool)> {
         loop {
-            while self.rest.len() > 1 && self.rest.last().is_some_and(Bytes::is_empty) {
-                self.rest.pop();
+            while self.inner.last().is_some_and(Bytes::is_empty) {
+                self.inner.pop();
             }
-            let outer = self.rest.len() > 1;
-            let Some(rest) = self.rest.last_mut().filter(|r| !r.is_empty()) else {
-                return Ok(Parent { place: self.at.clone(), last: Last::Root, slashes: false });
-            };
+            let rest = self.inner.last_mut().unwrap_or(&mut self.path);
+            if rest.is_empty() {
+                return Ok((Last::Root, false));
+            }
             check(&**self.at.node(), Want::EXEC, self.walk.caller.credentials)?;
             let bytes = rest.get();
             let len = bytes.iter().position(|&b| b == b'/').unwrap_or(bytes.len());
             let name = rest.part(0, len);
             rest.skip(len);
             let slashes = rest.skip_slashes() > 0;
-            let more = !rest.is_empty() || outer && self.rest.iter().rev().skip(1).any(|r| !r.is_empty());
+            let more = !rest.is_empty() || !self.path.is_empty() || self.inner.iter().any(|r| !r.is_empty());
             if !more {
                 let last = match name.get() {
                     b"." => Last::Dot,
@@ -167,7 +167,7 @@ impl<'w, 'p> Walker<'w, 'p> {
                     _ => Last::Name(name),
                 };
                 self.must_be_dir |= slashes;
-                return Ok(Parent { place: self.at.clone(), last, slashes });
+                return Ok((last, slashes));
             }
             match name.get() {
                 b"." => {}
@@ -189,22 +189,22 @@ impl<'w, 'p> Walker<'w, 'p> {
     }
 
     /// Goes to the end of the path.
-    pub(crate) fn go_to_end(&mut self, follow: Follow) -> Result<Place> {
+    pub(crate) fn go_to_end(mut self, follow: Follow) -> Result<Place> {
         loop {
-            let parent = self.go_to_last()?;
-            if self.finish(&parent, follow)? {
+            let (last, _) = self.go_to_last()?;
+            if self.finish(&last, follow)? {
                 break;
             }
         }
         if self.must_be_dir && !self.at.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        Ok(self.at.clone())
+        Ok(self.at)
     }
 
     /// Takes the last step. `false` means that it met a link, whose text is the path from here on.
-    fn finish(&mut self, parent: &Parent<'p>, follow: Follow) -> Result<bool> {
-        match &parent.last {
+    fn finish(&mut self, last: &Last<'p>, follow: Follow) -> Result<bool> {
+        match last {
             Last::Root | Last::Dot => Ok(true),
             Last::DotDot => self.up().map(|()| true),
             Last::Name(name) => {
@@ -290,10 +290,7 @@ impl<'w, 'p> Walker<'w, 'p> {
                     }
                     self.at = self.root.clone();
                 }
-                if self.rest.len() == 1 && self.rest.first().is_some_and(Bytes::is_empty) {
-                    self.rest.clear();
-                }
-                self.rest.push(text);
+                self.inner.push(text);
                 Ok(false)
             }
         }
@@ -305,7 +302,7 @@ impl<'w, 'p> Walker<'w, 'p> {
             return Err(Errno::EXDEV);
         }
         loop {
-            if self.at.same(&self.root) {
+            if self.at.same(self.root) {
                 return Ok(());
             }
             if !self.at.is_mount_root() {
@@ -364,7 +361,9 @@ impl Walk<'_> {
 
     /// Finds the directory that holds the last component, and that component.
     pub(crate) fn parent<'p>(&self, path: &'p [u8]) -> Result<Parent<'p>> {
-        Walker::new(self, path)?.go_to_last()
+        let mut walker = Walker::new(self, path)?;
+        let (last, slashes) = walker.go_to_last()?;
+        Ok(Parent { place: walker.at, last, slashes })
     }
 }
 
