@@ -1,4 +1,5 @@
 // build: -ldl
+// machine: --include /lib/x86_64-linux-gnu/libm.so.6
 #include "check.h"
 #include <dlfcn.h>
 #include <link.h>

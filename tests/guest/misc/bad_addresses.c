@@ -1,3 +1,4 @@
+// machine: --include /bin/true
 #include "check.h"
 #include <sys/epoll.h>
 #include <sys/prctl.h>

@@ -11,7 +11,5 @@ int main(void)
 	void *some = MAP(mmap(NULL, 16UL << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	MAP(mremap(some, 16UL << 20, 1UL << 30, MREMAP_MAYMOVE));
 	CALL(munmap(some, 16UL << 20));
-	limit.rlim_max = RLIM_INFINITY;
-	CALL(setrlimit(RLIMIT_AS, &limit));
 	return 0;
 }

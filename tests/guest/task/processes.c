@@ -1,3 +1,4 @@
+// machine: --include /bin/sh
 #include "check.h"
 
 /* What a child leaves. */
