@@ -1,10 +1,12 @@
 //! From the entry of an application to the handler, and back.
 
 use abi::Errno;
+use abi::signal::{SI_KERNEL, SIGSEGV, Siginfo};
 use hal::{Exception, Flow, PageFault, UserRegs, UserThread};
 
 use crate::error::Outcome;
 use crate::proc::{Thread, Work, exit_thread};
+use crate::handlers::rseq;
 use crate::{Context, Restart, signal, table, trace};
 
 impl UserThread for Thread {
@@ -36,6 +38,12 @@ impl UserThread for Thread {
         self.before_user(regs)
     }
 
+    fn rescheduled(&self) {
+        if self.has_rseq() {
+            self.add_work(Work::RSEQ);
+        }
+    }
+
     #[inline]
     fn before_user(&self, regs: &mut UserRegs) -> Flow {
         if self.has_work() { self.work(regs, None) } else { Flow::Resume }
@@ -62,14 +70,24 @@ impl Thread {
 
     /// Does what is pending before the return to user mode: ends, stops, or delivers signals.
     #[cold]
-    fn work(&self, regs: &mut UserRegs, restart: Option<Restart>) -> Flow {
+    fn work(&self, regs: &mut UserRegs, mut restart: Option<Restart>) -> Flow {
         let cx = Context::new(self, regs);
-        signal::deliver_pending(&cx, restart);
-        if self.work_flags().contains(Work::EXIT) {
-            exit_thread(&cx, 0);
-            return Flow::Exit;
+        loop {
+            signal::deliver_pending(&cx, restart.take());
+            let work = self.work_flags();
+            if work.contains(Work::EXIT) {
+                exit_thread(&cx, 0);
+                return Flow::Exit;
+            }
+            if !work.contains(Work::RSEQ) {
+                return Flow::Resume;
+            }
+            // Taken back first: a switch while the area is written sets it again.
+            self.clear_work(Work::RSEQ);
+            if rseq::resume(&cx).is_err() {
+                signal::force_signal(self, Siginfo::kill(SIGSEGV, SI_KERNEL, 0, 0));
+            }
         }
-        Flow::Resume
     }
 }
 

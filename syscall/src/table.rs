@@ -465,7 +465,7 @@ syscalls! {
     [331 290] pkey_free : Absent("no protection keys");
     [332 291] statx => stat::sys_statx(Fd, UserPath, Flags, u32, UserPtr<abi::fs::Statx, Out>) : Full;
     [333 292] io_pgetevents : Absent("AIO arrives with disks");
-    [334 293] rseq : Absent("no restartable sequences; C libraries fall back");
+    [334 293] rseq => rseq::sys_rseq(UserAddr, u32, Flags, u32) : Full;
     [424 424] pidfd_send_signal => task::sys_pidfd_send_signal(Fd, Signal, UserAddr, Flags) : Full;
     [425 425] io_uring_setup : Absent("AIO arrives with disks");
     [426 426] io_uring_enter : Absent("AIO arrives with disks");

@@ -48,6 +48,8 @@ pub trait UserThread: Send + Sync {
     fn copy_fault(&self, fault: &PageFault) -> bool;
     /// Raises the signal of an exception in user mode.
     fn exception(&self, exception: Exception, regs: &mut UserRegs) -> Flow;
+    /// Hears that the thread gets a processor again, maybe another one. Called while it is switched to, so it only notes.
+    fn rescheduled(&self) {}
     /// Carries out what is pending. Called before each return to user mode from an interrupt.
     fn before_user(&self, regs: &mut UserRegs) -> Flow;
 }

@@ -23,7 +23,8 @@ use hal::{AddressSpace, CpuSet, ExtendedState, OutOfMemory, Start, Task, UserThr
 use crate::arch::{self, cpu::rdtsc, ipi};
 use crate::clock;
 use crate::cpu::{self, Cpu, LocalCell};
-use crate::mm::space::{self, Space};
+use crate::mm::loaded;
+use crate::mm::space::Space;
 use queue::{RunQueue, ThreadRef};
 pub(crate) use thread::Thread;
 use thread::{DEAD, PARKED, RUNNABLE};
@@ -113,7 +114,9 @@ impl UserSide {
         let user = user.map(core::ptr::from_ref);
         // SAFETY: only the lifetime changes: the running thread keeps the object alive until `exit`, and every switch to
         // another thread of the application sets the pointer anew.
-        let user = unsafe { core::mem::transmute::<Option<*const dyn UserThread>, Option<*const dyn UserThread>>(user) };
+        let user = unsafe {
+            core::mem::transmute::<Option<*const dyn UserThread>, Option<*const dyn UserThread>>(user)
+        };
         self.0.with(|slot| *slot = user);
     }
 
@@ -181,7 +184,9 @@ fn schedule(why: Why) {
         if previous.affinity.load(Ordering::SeqCst) & 1 << cpu.number() == 0 {
             stray = Some(ThreadRef::new(previous));
         } else {
-            if why == Why::Yields && let Some(first) = queue.first() {
+            if why == Why::Yields
+                && let Some(first) = queue.first()
+            {
                 // Behind the next one, whatever it had, or a yield would often come straight back.
                 previous.vruntime.fetch_max(first + 1, Ordering::Relaxed);
             }
@@ -230,13 +235,16 @@ fn switch(cpu: &'static Cpu, previous: &Thread, next: &Thread, stray: Option<Thr
     }
     if let Some(extended) = &next.extended {
         if let Some(space) = next.space() {
-            space::activate(cpu, space);
+            loaded::activate(cpu, space);
         }
         extended.restore();
         let own = next.own();
         arch::set_user_bases(own.fs_base, own.gs_base);
         cpu.set_kernel_stack(next.stack_top);
         cpu.user.set(next.own().user.as_deref());
+        if let Some(user) = next.own().user.as_deref() {
+            user.rescheduled();
+        }
     }
     next.on_cpu.store(true, Ordering::SeqCst);
     next.cpu.store(cpu.number(), Ordering::Relaxed);
@@ -291,7 +299,7 @@ pub(crate) fn exit() -> ! {
     let user = thread.own().user.take();
     drop(user);
     arch::set_user_bases(0, 0);
-    space::leave(cpu::this());
+    loaded::leave(cpu::this());
     let space = thread.own().space.take();
     drop(space);
     thread.state.store(DEAD, Ordering::SeqCst);
@@ -493,9 +501,9 @@ pub(crate) fn run() -> ! {
         IDLE.fetch_or(bit, Ordering::SeqCst);
         if has_work(cpu) {
             IDLE.fetch_and(!bit, Ordering::SeqCst);
-            space::resume(cpu);
+            loaded::resume(cpu);
             schedule(Why::Yields);
-            space::rest(cpu);
+            loaded::rest(cpu);
         } else {
             arch::wait_for_interrupt();
         }
@@ -577,7 +585,7 @@ impl hal::Scheduler for Threads {
 
     fn switch_space(&self, space: Arc<dyn AddressSpace>) {
         let thread = current();
-        space::activate(cpu::this(), Space::of(&*space));
+        loaded::activate(cpu::this(), Space::of(&*space));
         let old = thread.own().space.replace(space);
         drop(old);
     }

@@ -11,6 +11,7 @@ pub(crate) mod membarrier;
 pub(crate) mod mm;
 pub(crate) mod timerfd;
 pub(crate) mod prctl;
+pub(crate) mod rseq;
 pub(crate) mod sched;
 pub(crate) mod event;
 pub(crate) mod fasync;

@@ -248,6 +248,10 @@ fn clone(cx: &Context<'_>, request: &CloneRequest) -> SysResult<u32> {
     if has(CLONE_CHILD_CLEARTID) {
         thread.clear_child_tid.store(request.child_tid.0, core::sync::atomic::Ordering::Relaxed);
     }
+    if !has(CLONE_VM) {
+        *thread.rseq.lock() = *parent.rseq.lock();
+        thread.add_work(proc::Work::RSEQ);
+    }
     let vfork = has(CLONE_VFORK).then(Arc::<VforkDone>::default);
     (*thread.vfork.lock()).clone_from(&vfork);
     if !join_process(cx, &process, &thread) {

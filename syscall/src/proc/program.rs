@@ -30,8 +30,6 @@ pub const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
 const PER_CLEAR_ON_SETID: u32 = 0x00d5_0000 | 0x0800_0000;
 /// The stack's size before it grows: what Linux maps beyond the arguments.
 const STACK_ROOM: u64 = 128 << 10;
-/// The frame that a signal pushes, without the extended state (`AT_MINSIGSTKSZ`).
-const SIGNAL_FRAME: u64 = 512;
 
 /// Code and data segments of the application: Linux's selectors, which programs may look at.
 const USER_CS: u64 = 0x33;
@@ -233,7 +231,7 @@ impl Loading<'_> {
             auxv.push((AT_SYSINFO_EHDR, vdso));
         }
         auxv.extend([
-            (AT_MINSIGSTKSZ, (platform.info.extended_len as u64 + SIGNAL_FRAME).next_multiple_of(16)),
+            (AT_MINSIGSTKSZ, crate::signal::minimum_stack(platform.info)),
             (AT_HWCAP, platform.info.hwcap),
             (AT_PAGESZ, hal::PAGE_SIZE as u64),
             (AT_CLKTCK, 100),

@@ -21,6 +21,8 @@ bitflags::bitflags! {
         const EXIT = 2;
         /// Stop, or look whether to go on.
         const STOP = 4;
+        /// Bring the registered `rseq` area up to date.
+        const RSEQ = 8;
     }
 }
 
@@ -219,7 +221,7 @@ impl Thread {
     /// Says whether a sleep has to end: a signal is deliverable, or the thread is to end or stop.
     #[inline]
     pub fn interrupted(&self) -> bool {
-        self.work.load(Ordering::SeqCst) != 0
+        self.work.load(Ordering::SeqCst) & !Work::RSEQ.bits() != 0
     }
 
     /// Returns what is to be done.
@@ -244,6 +246,11 @@ impl Thread {
     /// Takes back work that is done.
     pub fn clear_work(&self, work: Work) {
         self.work.fetch_and(!work.bits(), Ordering::SeqCst);
+    }
+
+    /// Says whether the thread has registered an `rseq` area.
+    pub fn has_rseq(&self) -> bool {
+        self.rseq.lock().0 != 0
     }
 
     /// Returns the descriptor table.

@@ -80,6 +80,11 @@ fn handle(cx: &Context<'_>, info: Siginfo, action: &Action, restart: Option<Rest
             cx.regs.borrow_mut().rax = (-i64::from(Errno::EINTR.number())).cast_unsigned();
         }
     }
+    // A critical section is left before the frame keeps its address.
+    if thread.has_rseq() && crate::handlers::rseq::resume(cx).is_err() {
+        super::fault::force_bad_stack(thread, info.si_signo);
+        return;
+    }
     let before = thread.signals.take_saved().unwrap_or_else(|| thread.signals.blocked());
     if frame::push(cx, &info, action, before).is_err() {
         super::fault::force_bad_stack(thread, info.si_signo);
