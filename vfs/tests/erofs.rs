@@ -1,5 +1,7 @@
 //! EROFS images that `mkfs.erofs` made: what is read equals what went in, and damage gives errors, never a panic or a hang.
 
+#![expect(clippy::tests_outside_test_module, reason = "an integration test is all test")]
+
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

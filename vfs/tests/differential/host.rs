@@ -212,8 +212,8 @@ impl Host {
                 let time = |choice: u8| Timespec {
                     tv_sec: 1_000_000,
                     tv_nsec: match choice {
-                        0 => UTIME_OMIT.into(),
-                        1 => UTIME_NOW.into(),
+                        0 => UTIME_OMIT,
+                        1 => UTIME_NOW,
                         _ => 5,
                     },
                 };

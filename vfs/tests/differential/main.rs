@@ -3,6 +3,9 @@
 //! Each step runs on both sides, and answers (values or error numbers) must be equal; now and then, and at the end, so must the
 //! whole trees. A failure prints the seed and the steps, so that it can be run again: `SEED=n cargo test -p vfs --test differential`.
 
+#![expect(clippy::tests_outside_test_module, reason = "an integration test is all test")]
+#![expect(clippy::unwrap_used, reason = "small random numbers fit everywhere")]
+
 mod host;
 mod ops;
 mod ours;
@@ -115,5 +118,32 @@ fn overlay_above_an_image_answers_as_tmpfs_does() {
         oracle.remove_longest_names();
         let Some(mut subject) = ours::Ours::overlay(oracle.base()) else { return };
         compare(seed, 1200, &mut oracle, &mut subject);
+    }
+}
+
+#[test]
+fn overlay_above_an_image_answers_as_tmpfs_does_to_an_ordinary_user() {
+    if !is_root() {
+        return;
+    }
+    for seed in seeds(15) {
+        let done = std::thread::spawn(move || {
+            let mut oracle = host::Host::new(&format!("overlay-user-{seed}"));
+            oracle.keep_clear_of_blocks();
+            let mut maker = ours::Ours::ram();
+            maker.keep_clear_of_blocks();
+            compare(seed + 9000, 600, &mut oracle, &mut maker);
+            oracle.remove_longest_names();
+            let mut subject = ours::Ours::overlay(oracle.base())?;
+            oracle.become_user();
+            subject.become_user();
+            compare(seed, 1200, &mut oracle, &mut subject);
+            Some(oracle)
+        })
+        .join();
+        match done {
+            Ok(oracle) => drop(oracle),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 }

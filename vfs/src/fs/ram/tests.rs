@@ -150,7 +150,8 @@ fn a_write_copies_one_page_of_the_lower_file() {
     write(&*file, PAGE_SIZE as u64 + 5, b"new").expect("writes");
     assert_ne!(page(&*file, 1, PageUse::Read), before);
     assert_eq!(page(&*file, 2, PageUse::Read), untouched);
-    assert_eq!(*dropped.0.lock(), [1..2], "mappings of the old page are told");
+    assert_eq!(dropped.0.lock().pop(), Some(1..2), "mappings of the old page are told");
+    assert!(dropped.0.lock().is_empty());
     assert_eq!(fs.status().blocks - fs.status().blocks_free, 1);
     assert_eq!(read(&*file, PAGE_SIZE as u64 + 4, 5), b"\x01new\x01");
     assert_eq!(read(&*below, PAGE_SIZE as u64 + 4, 5), [1; 5]);
