@@ -13,7 +13,7 @@ use crate::arch::ipi::Mail;
 use crate::clock::timer::Timers;
 use crate::mm::frames::FrameCache;
 use crate::mm::heap::Magazines;
-use crate::mm::space::Loaded;
+use crate::mm::loaded::Loaded;
 use crate::sched::{Handover, Local, Thread, UserSide};
 
 /// Processors that the kernel uses at most (`hal::CpuSet` has 64 bits).

@@ -31,7 +31,12 @@ fn block(key: &[u32; 8], counter: u64, nonce: u64) -> [u32; 16] {
     start[..4].copy_from_slice(&[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]);
     start[4..12].copy_from_slice(key);
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    start[12..].copy_from_slice(&[counter as u32, (counter >> 32) as u32, nonce as u32, (nonce >> 32) as u32]);
+    start[12..].copy_from_slice(&[
+        counter as u32,
+        (counter >> 32) as u32,
+        nonce as u32,
+        (nonce >> 32) as u32,
+    ]);
     let mut state = start;
     for _ in 0..10 {
         quarter(&mut state, 0, 4, 8, 12);

@@ -30,7 +30,8 @@ impl PageStore for ModuleImage {
         if index >= self.len.div_ceil(PAGE_SIZE as u64) {
             return Err(Errno::EINVAL);
         }
-        let number = u32::try_from(index).ok().and_then(|i| self.first.checked_add(i)).and_then(NonZeroU32::new);
+        let number =
+            u32::try_from(index).ok().and_then(|i| self.first.checked_add(i)).and_then(NonZeroU32::new);
         let number = number.ok_or(Errno::EINVAL)?;
         Frames.retain(number);
         // SAFETY: the reference that was just added.
@@ -112,7 +113,11 @@ impl PageStore for DiskImage {
 }
 
 /// Returns the root image, if there is one.
-pub(crate) fn image(boot: &BootInfo, config: &Config, disks: Vec<Arc<dyn BlockDevice>>) -> Option<Arc<dyn PageStore>> {
+pub(crate) fn image(
+    boot: &BootInfo,
+    config: &Config,
+    disks: Vec<Arc<dyn BlockDevice>>,
+) -> Option<Arc<dyn PageStore>> {
     if config.root == Root::Module {
         return module(boot);
     }
@@ -132,7 +137,7 @@ fn module(boot: &BootInfo) -> Option<Arc<dyn PageStore>> {
     }
     let first = u32::try_from(start / PAGE_SIZE as u64).ok()?;
     // Bytes behind the end read as zeros: the loader left whatever was there.
-    let tail = (len % PAGE_SIZE as u64) as usize;
+    let tail = usize::try_from(len % PAGE_SIZE as u64).ok()?;
     if tail > 0 {
         let last = NonZeroU32::new(u32::try_from((start + len) / PAGE_SIZE as u64).ok()?)?;
         Frames.zero(last, tail, PAGE_SIZE - tail);

@@ -67,6 +67,15 @@ pub(crate) fn update() {
     // A wall clock before 1970 has no base that the page can hold.
     let mode = if offset < 0 { MODE_NONE } else { MODE_TSC };
     let mult = clock::mult();
-    let times = Times { mode, flags, tsc_base, mult, raw_mult: mult, base_ns, coarse_ns: COARSE_NS, ..Times::default() };
+    let times = Times {
+        mode,
+        flags,
+        tsc_base,
+        mult,
+        raw_mult: mult,
+        base_ns,
+        coarse_ns: COARSE_NS,
+        ..Times::default()
+    };
     publish(page, &times);
 }

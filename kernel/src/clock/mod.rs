@@ -25,7 +25,7 @@ static OFFSET: AtomicI64 = AtomicI64::new(0);
 pub(crate) fn ticks_to_ns(ticks: u64) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "584 years fit")]
     {
-        (u128::from(ticks) * u128::from(MULT.load(Ordering::Relaxed)) >> 32) as u64
+        ((u128::from(ticks) * u128::from(MULT.load(Ordering::Relaxed))) >> 32) as u64
     }
 }
 
@@ -58,7 +58,11 @@ fn set_frequency(khz: u64) {
     MULT.store((1_000_000 << 32) / khz.max(1), Ordering::Relaxed);
 }
 
-#[expect(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "times of this millennium fit in 63 bits")]
+#[expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "times of this millennium fit in 63 bits"
+)]
 fn realtime_ns() -> u64 {
     (monotonic_ns() as i64).wrapping_add(OFFSET.load(Ordering::Relaxed)) as u64
 }

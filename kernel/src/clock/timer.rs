@@ -70,7 +70,8 @@ impl Queue {
         }
         loop {
             let children = [2 * place + 1, 2 * place + 2];
-            let least = children.into_iter().filter(|&c| c < self.heap.len()).min_by_key(|&c| self.deadline(c));
+            let least =
+                children.into_iter().filter(|&c| c < self.heap.len()).min_by_key(|&c| self.deadline(c));
             match least {
                 Some(child) if self.deadline(child) < self.deadline(place) => {
                     self.swap(place, child);

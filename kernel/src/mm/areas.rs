@@ -8,6 +8,7 @@ use hal::sync::{Lock, rank};
 use hal::{Fill, FramePool, PAGE_SIZE};
 
 use super::frames::{self, Frames};
+use super::layout::pointer;
 use super::{layout, table};
 use crate::arch::tlb;
 
@@ -26,16 +27,6 @@ static FREE: Lock<[(u64, u64); KEPT], { rank::LEAF }> = Lock::new([(0, 0); KEPT]
 pub(crate) fn contains(pointer: *const u8) -> bool {
     let address = pointer.addr() as u64;
     (layout::AREAS..END).contains(&address)
-}
-
-/// Returns the physical address behind a pointer into an area, the direct map or the image.
-pub(crate) fn physical(pointer: *const u8) -> u64 {
-    if !contains(pointer) {
-        return layout::physical(pointer);
-    }
-    let address = pointer.addr() as u64;
-    let entry = table::lookup_kernel(address).expect("pointers into areas are mapped");
-    (entry & table::ADDRESS) + address % PAGE
 }
 
 fn reserve(pages: u64) -> u64 {
@@ -70,10 +61,6 @@ fn give_back(start: u64, pages: u64) {
     {
         *slot = (start, pages);
     }
-}
-
-fn pointer(address: u64) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut(address as usize)
 }
 
 /// Takes memory of whole pages with undefined contents.

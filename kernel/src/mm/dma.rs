@@ -33,20 +33,11 @@ impl DmaPages {
         layout::direct(self.physical())
     }
 
-    /// Gives the pages away; [`DmaPages::from_physical`] takes them back.
+    /// Gives the pages away, for good.
     pub(crate) fn into_physical(self) -> u64 {
         let physical = self.physical();
         core::mem::forget(self);
         physical
-    }
-
-    /// Takes pages back that [`DmaPages::into_physical`] gave away.
-    ///
-    /// # Safety
-    /// The address and number are those of pages that were given away and not taken back yet.
-    pub(crate) unsafe fn from_physical(physical: u64, pages: u32) -> Self {
-        let first = u32::try_from(physical >> 12).ok().and_then(NonZeroU32::new);
-        Self { first: first.expect("a DMA address is a frame's"), pages }
     }
 }
 

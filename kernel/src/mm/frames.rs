@@ -169,11 +169,6 @@ pub(crate) fn release_run(first: NonZeroU32, count: u32) {
     pool().buddy.lock().release_run(first.get(), count);
 }
 
-/// Says whether memory is set up.
-pub(crate) fn is_ready() -> bool {
-    POOL.get().is_some()
-}
-
 /// The pool as `hal` sees it.
 pub(crate) struct Frames;
 
@@ -239,19 +234,19 @@ impl FramePool for Frames {
         let len = to.len().min(PAGE_SIZE - offset.min(PAGE_SIZE));
         // SAFETY: the range lies in one page, which the direct map covers; an application may write to it meanwhile,
         // which the copy routine, in assembly, tolerates.
-        unsafe { copy::copy(to.as_mut_ptr(), page(frame).add(offset), len) };
+        unsafe { copy::copy(to.as_mut_ptr(), page(frame).wrapping_add(offset), len) };
     }
 
     fn write(&self, frame: NonZeroU32, offset: usize, from: &[u8]) {
         let len = from.len().min(PAGE_SIZE - offset.min(PAGE_SIZE));
         // SAFETY: as in `read`.
-        unsafe { copy::copy(page(frame).add(offset), from.as_ptr(), len) };
+        unsafe { copy::copy(page(frame).wrapping_add(offset), from.as_ptr(), len) };
     }
 
     fn zero(&self, frame: NonZeroU32, offset: usize, len: usize) {
         let len = len.min(PAGE_SIZE - offset.min(PAGE_SIZE));
         // SAFETY: as in `read`.
-        unsafe { copy::zero(page(frame).add(offset), len) };
+        unsafe { copy::zero(page(frame).wrapping_add(offset), len) };
     }
 
     fn copy(&self, from: NonZeroU32, to: NonZeroU32) {

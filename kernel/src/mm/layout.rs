@@ -16,7 +16,17 @@ pub(crate) const IMAGE: u64 = 0xffff_ffff_8000_0000;
 /// Returns the direct map's pointer to a physical address.
 #[inline]
 pub(crate) const fn direct(physical: u64) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut((DIRECT_MAP + physical) as usize)
+    pointer(DIRECT_MAP + physical)
+}
+
+/// Returns the pointer to an address.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a pointer has 64 bits on every machine that this runs on"
+)]
+pub(crate) const fn pointer<T>(address: u64) -> *mut T {
+    core::ptr::with_exposed_provenance_mut(address as usize)
 }
 
 /// Returns the physical address behind a pointer into the direct map or the kernel's image.

@@ -10,6 +10,7 @@ pub(crate) mod frames;
 pub(crate) mod heap;
 mod init;
 pub(crate) mod layout;
+pub(crate) mod loaded;
 pub(crate) mod space;
 pub(crate) mod table;
 pub(crate) mod user;

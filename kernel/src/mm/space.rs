@@ -8,22 +8,23 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use hal::sync::{Lock, rank};
 use hal::{
-    AddressSpace, ForkMode, ForkRange, Frame, FramePool, Mapped, OutOfMemory, PAGE_SIZE, PageRange, Prot, Spaces,
-    UserAddr,
+    AddressSpace, ForkMode, ForkRange, Frame, FramePool, Mapped, OutOfMemory, PAGE_SIZE, PageRange, Prot,
+    Spaces, UserAddr,
 };
 
 use super::frames::Frames;
+use super::loaded;
 use super::table::{
-    self, ACCESSED, DIRTY, LARGE, NO_EXECUTE, PRESENT, Table, USER, WRITABLE, frame_of, index, kernel_root, new_table,
+    self, ACCESSED, DIRTY, LARGE, NO_EXECUTE, PRESENT, Table, USER, WRITABLE, frame_of, index, kernel_root,
+    new_table,
 };
-use crate::arch::cpu::{cr3, set_cr3};
 use crate::arch::ipi::{self, Request};
 use crate::arch::tlb;
-use crate::cpu::{self, Cpu};
+use crate::cpu;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const MIB_2: u64 = 2 << 20;
@@ -34,73 +35,11 @@ const TABLE: u64 = PRESENT | WRITABLE | USER | ACCESSED;
 
 /// Page tables of one process.
 pub(crate) struct Space {
-    root: u64,
+    pub(super) root: u64,
     /// Processors that have the root loaded.
-    cpus: AtomicU64,
+    pub(super) cpus: AtomicU64,
     /// Held while the tables are read or changed; never while processors are asked to flush.
     lock: Lock<(), { rank::PAGE_TABLE }>,
-}
-
-/// What a processor has loaded.
-pub(crate) struct Loaded {
-    space: AtomicPtr<Space>,
-    /// The processor idles: it uses none of the space's translations.
-    lazy: AtomicBool,
-    /// Translations changed while it idled.
-    stale: AtomicBool,
-}
-
-impl Loaded {
-    pub(crate) const fn new() -> Self {
-        let space = AtomicPtr::new(core::ptr::null_mut());
-        Self { space, lazy: AtomicBool::new(false), stale: AtomicBool::new(false) }
-    }
-
-    /// Says whether this space is loaded.
-    #[inline(always)]
-    pub(crate) fn is(&self, space: *const Space) -> bool {
-        core::ptr::eq(self.space.load(Ordering::Relaxed), space)
-    }
-}
-
-/// Loads a space on this processor.
-pub(crate) fn activate(cpu: &Cpu, space: &Space) {
-    if cpu.loaded.is(space) {
-        return;
-    }
-    let bit = 1 << cpu.number();
-    // Whoever changes an entry after this sees the bit; whoever changed one before has it seen by the load.
-    space.cpus.fetch_or(bit, Ordering::SeqCst);
-    set_cr3(space.root);
-    let old = cpu.loaded.space.swap(core::ptr::from_ref(space).cast_mut(), Ordering::Relaxed);
-    forget(old, bit);
-}
-
-/// Loads the kernel's own tables on this processor.
-pub(crate) fn leave(cpu: &Cpu) {
-    set_cr3(kernel_root());
-    let old = cpu.loaded.space.swap(core::ptr::null_mut(), Ordering::Relaxed);
-    forget(old, 1 << cpu.number());
-}
-
-fn forget(old: *mut Space, bit: u64) {
-    // SAFETY: a space that a processor has loaded waits in its `drop` until that one's bit is gone.
-    if let Some(old) = unsafe { old.as_ref() } {
-        old.cpus.fetch_and(!bit, Ordering::SeqCst);
-    }
-}
-
-/// Notes that this processor begins to idle: the space stays loaded, but need not be kept in step.
-pub(crate) fn rest(cpu: &Cpu) {
-    cpu.loaded.lazy.store(true, Ordering::SeqCst);
-}
-
-/// Ends what [`rest`] began.
-pub(crate) fn resume(cpu: &Cpu) {
-    cpu.loaded.lazy.store(false, Ordering::SeqCst);
-    if cpu.loaded.stale.swap(false, Ordering::SeqCst) {
-        set_cr3(cr3());
-    }
 }
 
 /// What was removed from the tables, and is freed after the flush.
@@ -290,7 +229,8 @@ impl Space {
             while at < end {
                 let Some(directory) = self.directory(at) else {
                     // Nothing in this 1 GiB; nothing in these 512 either if the root says so.
-                    let step = if Table::at(self.root).get(index(at, 3)) == 0 { 1_u64 << 39 } else { 1 << 30 };
+                    let step =
+                        if Table::at(self.root).get(index(at, 3)) == 0 { 1_u64 << 39 } else { 1 << 30 };
                     at = (at & !(step - 1)) + step;
                     continue;
                 };
@@ -320,11 +260,8 @@ impl Space {
         if !tables {
             let loaded = others;
             for other in cpu::all().filter(|c| loaded & 1 << c.number() != 0) {
-                if other.loaded.lazy.load(Ordering::SeqCst) {
-                    other.loaded.stale.store(true, Ordering::SeqCst);
-                    if other.loaded.lazy.load(Ordering::SeqCst) {
-                        others &= !(1 << other.number());
-                    }
+                if other.loaded.may_wait() {
+                    others &= !(1 << other.number());
                 }
             }
         }
@@ -578,7 +515,7 @@ impl Drop for Space {
     fn drop(&mut self) {
         let cpu = cpu::this();
         if cpu.loaded.is(self) {
-            leave(cpu);
+            loaded::leave(cpu);
         }
         ipi::ask(self.cpus(), Request::Leave(self));
         let root = Table::at(self.root);

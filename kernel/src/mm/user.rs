@@ -14,7 +14,7 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Memory;
 
 fn pointer<T>(at: UserAddr) -> *mut T {
-    core::ptr::with_exposed_provenance_mut(at.0 as usize)
+    layout::pointer(at.0)
 }
 
 /// Cuts a range where the application's half ends.

@@ -3,7 +3,7 @@
 use hal::PAGE_SIZE;
 use hal::sync::{Lock, rank};
 
-use crate::mm::areas;
+use crate::mm::{areas, layout};
 
 /// Pages of a kernel stack.
 const PAGES: usize = 6;
@@ -47,6 +47,6 @@ impl Drop for Stack {
             return;
         }
         drop(free);
-        areas::release(core::ptr::with_exposed_provenance_mut(self.bottom as usize));
+        areas::release(layout::pointer(self.bottom));
     }
 }

@@ -11,6 +11,7 @@ use super::stack::Stack;
 use crate::arch::cpu::rdtsc;
 use crate::arch::fpu;
 use crate::clock;
+use crate::mm::layout;
 use crate::mm::space::Space;
 
 /// It runs, or stands in a run queue.
@@ -64,8 +65,9 @@ unsafe impl Sync for Thread {}
 
 /// Weight of each nice level from -20 to 19: each step is a factor of 1.25, and 0 weighs 1024.
 const WEIGHTS: [u32; 40] = [
-    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501,
-    1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121,
+    2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29,
+    23, 18, 15,
 ];
 
 impl Thread {
@@ -178,11 +180,11 @@ fn first_frame(top: u64, regs: &UserRegs) -> u64 {
     }
     let at = top - 8 - size_of::<UserRegs>() as u64;
     // SAFETY: the stack is new and larger than this; nobody else has its address.
-    unsafe { core::ptr::with_exposed_provenance_mut::<UserRegs>(at as usize).write(*regs) };
+    unsafe { layout::pointer::<UserRegs>(at).write(*regs) };
     let frame: [u64; 7] = [0, 0, 0, 0, 0, 0, (&raw const thread_start).expose_provenance() as u64];
     let at = at - size_of_val(&frame) as u64;
     // SAFETY: as above.
-    unsafe { core::ptr::with_exposed_provenance_mut::<[u64; 7]>(at as usize).write(frame) };
+    unsafe { layout::pointer::<[u64; 7]>(at).write(frame) };
     at
 }
 

@@ -67,8 +67,17 @@ impl Descriptors {
     /// Sets the stack for interrupts from user mode.
     #[inline]
     pub(crate) fn set_kernel_stack(&self, top: u64) {
-        // SAFETY: only the owning processor calls this; the hardware reads the field only when it enters from user mode.
-        unsafe { (&raw mut (*self.tss.get()).stacks[0]).write_unaligned(top) };
+        self.set_stack(0, top);
+    }
+
+    /// Sets one of the 64-bit fields behind the first word: 0 is the stack for ring 0, 4 the first interrupt stack.
+    #[inline]
+    fn set_stack(&self, field: usize, top: u64) {
+        const FIRST: usize = core::mem::offset_of!(TaskState, stacks);
+        let at = self.tss.get().cast::<u8>().wrapping_add(FIRST + field * 8).cast::<u64>();
+        // SAFETY: the field lies within the TSS; only the owning processor writes to it, and the hardware reads it only on
+        // an entry from user mode or an exception.
+        unsafe { at.write_unaligned(top) };
     }
 
     /// Loads them on this processor, which owns them, for ever.
@@ -76,10 +85,8 @@ impl Descriptors {
         let tss = self.tss.get().expose_provenance() as u64;
         let emergency = self.emergency.get().expose_provenance() as u64;
         let stack = |n: u64| emergency + (n + 1) * EMERGENCY_STACK as u64;
-        // SAFETY: this processor is the only one to touch its TSS.
-        unsafe { (&raw mut (*self.tss.get()).interrupt_stacks[0]).write_unaligned(stack(0)) };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*self.tss.get()).interrupt_stacks[1]).write_unaligned(stack(1)) };
+        self.set_stack(4, stack(0));
+        self.set_stack(5, stack(1));
         let mut gdt = [0; 10];
         gdt[..8].copy_from_slice(&SEGMENTS);
         gdt[8] = 103 | (tss & 0xff_ffff) << 16 | 0x89 << 40 | (tss >> 24 & 0xff) << 56;
@@ -130,8 +137,8 @@ pub(crate) fn init_idt() {
         static trap_stubs: u8;
     }
     let stubs = (&raw const trap_stubs).expose_provenance() as u64;
-    for vector in 0..256_u64 {
-        let address = stubs + vector * 16;
+    for (vector, slot) in (0..).zip(gates()) {
+        let address = stubs + vector * 16_u64;
         // `int3` and `into` may come from user mode; nothing else, so `int 0x80` is a general protection fault, as on
         // a Linux without 32-bit support.
         let dpl = if vector == 3 || vector == 4 { 3 } else { 0 };
@@ -145,10 +152,13 @@ pub(crate) fn init_idt() {
             | stack << 32
             | (0x8e | dpl << 5) << 40
             | (address >> 16 & 0xffff) << 48;
-        let gate = Gate { low, high: address >> 32 };
-        // SAFETY: nobody else runs yet, and the index is below 256.
-        unsafe { (*IDT.0.get())[vector as usize & 255] = gate };
+        *slot = Gate { low, high: address >> 32 };
     }
+}
+
+fn gates() -> &'static mut [Gate; 256] {
+    // SAFETY: called once, by `init_idt`, while nobody else runs.
+    unsafe { &mut *IDT.0.get() }
 }
 
 fn load_idt() {

@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::cpu::{self, cpuid};
+use crate::mm::layout;
 
 bitflags::bitflags! {
     /// Features that the kernel uses.
@@ -110,7 +111,7 @@ pub(crate) fn patch_smap_sites() {
         // SAFETY: the linker collected the pairs between the two symbols.
         let [address, kind] = unsafe { site.read() };
         let last = if kind == 1 { 0xcb } else { 0xca };
-        let code = core::ptr::with_exposed_provenance_mut::<[u8; 3]>(address as usize);
+        let code = layout::pointer::<[u8; 3]>(address);
         // SAFETY: `SMAP_SITE` put three bytes of no-operation there, and nothing runs them at this time.
         unsafe { code.write([0x0f, 0x01, last]) };
         site = site.wrapping_add(1);

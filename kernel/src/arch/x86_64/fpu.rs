@@ -27,10 +27,9 @@ pub(crate) fn enable() {
     if has(Features::XSAVE) {
         let supported = cpuid(0xd, 0);
         let mask = (u64::from(supported[3]) << 32 | u64::from(supported[0])) & SUPPORTED;
-        #[expect(clippy::cast_possible_truncation, reason = "the supported bits are low")]
         // SAFETY: OSXSAVE is on, and CPUID announces these components.
         unsafe {
-            asm!("xsetbv", in("ecx") 0, in("eax") mask as u32, in("edx") 0, options(nomem, nostack));
+            asm!("xsetbv", in("ecx") 0, in("eax") u32::try_from(mask).unwrap_or(0), in("edx") 0, options(nomem, nostack));
         };
         XCR0.store(mask, Ordering::Relaxed);
         LEN.store(cpuid(0xd, 0)[1] as usize, Ordering::Relaxed);
@@ -92,7 +91,7 @@ impl Area {
         // SAFETY: as above.
         unsafe { self.bytes().cast::<u16>().write(0x37f) };
         // SAFETY: as above.
-        unsafe { self.bytes().add(24).cast::<u32>().write(0x1f80) };
+        unsafe { self.bytes().wrapping_add(24).cast::<u32>().write(0x1f80) };
     }
 
     /// Saves the registers.
@@ -148,7 +147,8 @@ impl Area {
 
 /// Checks what XRSTOR or FXRSTOR check (Intel SDM volume 1, 13.8.1): MXCSR, and the header's reserved bits.
 fn acceptable(state: &[u8]) -> bool {
-    let word = |at: usize| state.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+    let word =
+        |at: usize| state.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
     let mxcsr = word(24) & 0xffff_ffff;
     if mxcsr & !MXCSR_MASK.load(Ordering::Relaxed) != 0 {
         return false;

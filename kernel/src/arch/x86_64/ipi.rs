@@ -10,7 +10,8 @@ use hal::CpuSet;
 
 use super::{apic, tlb};
 use crate::cpu::{self, Cpu};
-use crate::mm::space::{self, Space};
+use crate::mm::loaded;
+use crate::mm::space::Space;
 use crate::sched;
 
 /// Requests of one processor to others, and of others to it.
@@ -103,7 +104,7 @@ fn serve_inbox(cpu: &Cpu) {
         let (start, pages) = (mail.start.load(Ordering::Relaxed), mail.pages.load(Ordering::Relaxed));
         match mail.kind.load(Ordering::Relaxed) {
             0 if cpu.loaded.is(space) => tlb::flush_local(start, pages),
-            1 if cpu.loaded.is(space) => space::leave(cpu),
+            1 if cpu.loaded.is(space) => loaded::leave(cpu),
             2 => tlb::flush_local_kernel(start, pages),
             _ => fence(Ordering::SeqCst),
         }

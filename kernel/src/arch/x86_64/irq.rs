@@ -59,7 +59,8 @@ struct Routes {
     gsis: Vec<(u32, u32)>,
 }
 
-static ROUTES: Lock<Routes, { rank::DRIVER }> = Lock::new(Routes { controllers: Vec::new(), gsis: Vec::new() });
+static ROUTES: Lock<Routes, { rank::DRIVER }> =
+    Lock::new(Routes { controllers: Vec::new(), gsis: Vec::new() });
 
 /// What a device writes where to interrupt.
 #[derive(Clone, Copy, Debug)]

@@ -22,7 +22,12 @@ use crate::mm::layout;
 use features::{Features, has};
 
 // One text, because macros do not reach from one `global_asm` to the next.
-global_asm!(include_str!("boot.S"), include_str!("macros.S"), include_str!("copy.S"), include_str!("entry.S"));
+global_asm!(
+    include_str!("boot.S"),
+    include_str!("macros.S"),
+    include_str!("copy.S"),
+    include_str!("entry.S")
+);
 
 /// The page tables that the assembler filled in.
 pub(crate) struct BootTables {
@@ -173,7 +178,7 @@ pub(crate) fn backtrace(mut frame: u64, mut each: impl FnMut(usize, u64)) {
         if frame < layout::DIRECT_MAP || !frame.is_multiple_of(8) {
             break;
         }
-        let at = core::ptr::with_exposed_provenance::<[u64; 2]>(frame as usize);
+        let at = layout::pointer::<[u64; 2]>(frame);
         // SAFETY: frame pointers of kernel code lead from frame to frame of one kernel stack, and end at 0; a broken
         // chain faults, which ends the panic as well as anything could.
         let [next, address] = unsafe { at.read() };
@@ -203,10 +208,14 @@ pub(crate) fn random_word() -> Option<u64> {
         let (value, good): (u64, u8);
         if has(Features::RDSEED) {
             // SAFETY: CPUID announces the instruction.
-            unsafe { asm!("rdseed {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack)) };
+            unsafe {
+                asm!("rdseed {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack))
+            };
         } else if has(Features::RDRAND) {
             // SAFETY: CPUID announces the instruction.
-            unsafe { asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack)) };
+            unsafe {
+                asm!("rdrand {}", "setc {}", out(reg) value, out(reg_byte) good, options(nomem, nostack))
+            };
         } else {
             return None;
         }

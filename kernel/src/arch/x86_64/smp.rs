@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
-use super::cpu::{set_cr3, set_cr4, cr4};
+use super::cpu::{cr4, set_cr3, set_cr4};
 use super::descriptors;
 use super::{apic, copy, features, fpu};
 use crate::clock;
