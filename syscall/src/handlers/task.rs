@@ -249,7 +249,8 @@ fn clone(cx: &Context<'_>, request: &CloneRequest) -> SysResult<u32> {
         thread.clear_child_tid.store(request.child_tid.0, core::sync::atomic::Ordering::Relaxed);
     }
     if !has(CLONE_VM) {
-        *thread.rseq.lock() = *parent.rseq.lock();
+        let registered = *parent.rseq.lock();
+        *thread.rseq.lock() = registered;
         thread.add_work(proc::Work::RSEQ);
     }
     let vfork = has(CLONE_VFORK).then(Arc::<VforkDone>::default);
