@@ -45,6 +45,8 @@ pub struct Tree {
     pub root: Arc<Dentry>,
     read_only: AtomicBool,
     mounts: AtomicU32,
+    /// Regular files that are open for writing.
+    pub(crate) writers: AtomicU32,
 }
 
 impl Tree {
@@ -52,7 +54,8 @@ impl Tree {
     pub fn new(file_system: Arc<dyn FileSystem>) -> Arc<Self> {
         let root = Dentry::new_root(file_system.root(), b"/");
         let read_only = AtomicBool::new(file_system.read_only());
-        Arc::new(Self { file_system, root, read_only, mounts: AtomicU32::new(0) })
+        let none = || AtomicU32::new(0);
+        Arc::new(Self { file_system, root, read_only, mounts: none(), writers: none() })
     }
 }
 
@@ -292,11 +295,15 @@ impl Vfs {
     /// Changes whether the whole file system may be written to, and its own options (`MS_REMOUNT`).
     ///
     /// # Errors
-    /// `EROFS` to make writable what cannot be, `EINVAL` for the options.
+    /// `EROFS` to make writable what cannot be, `EBUSY` to make read-only where files are open for writing, `EINVAL` for the
+    /// options.
     pub fn remount(&self, mount: &Mount, options: MountOptions, own: &[u8]) -> Result<()> {
         let read_only = options.contains(MountOptions::READ_ONLY);
         if !read_only && mount.tree.file_system.read_only() {
             return Err(Errno::EROFS);
+        }
+        if read_only && !mount.is_tree_read_only() && mount.tree.writers.load(Ordering::Acquire) > 0 {
+            return Err(Errno::EBUSY);
         }
         mount.tree.file_system.remount(own)?;
         mount.tree.read_only.store(read_only, Ordering::Relaxed);
@@ -333,14 +340,15 @@ impl Vfs {
                 }
             }
             detach(&mut mounts, &mount, &covered);
+            // DEVIATION: Linux keeps what is mounted inside reachable for those who are still there; here it goes, too, and
+            // what it covered shows.
             for child in &below[1..] {
-                mounts.list.retain(|m| !Arc::ptr_eq(m, child));
-                mounts.on.retain(|_, m| !Arc::ptr_eq(m, child));
+                if let Some(covered) = child.covered() {
+                    detach(&mut mounts, child, &covered);
+                }
             }
             below
         };
-        // DEVIATION: below a mount that was detached lazily, Linux keeps the mounts inside it reachable for those who are there;
-        // here they stay attached to it as well, for only the table has lost them.
         drop(gone);
         mount.tree.file_system.sync()
     }

@@ -61,6 +61,9 @@ impl OpenFile {
     }
 
     fn make(place: Place, other: Option<Arc<dyn Node>>, flags: u32, writes: bool) -> Arc<Self> {
+        if writes {
+            place.mount.tree.writers.fetch_add(1, Ordering::AcqRel);
+        }
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             place,
@@ -423,6 +426,7 @@ impl Drop for OpenFile {
         }
         if self.writes {
             self.place.node().put_write_access();
+            self.place.mount.tree.writers.fetch_sub(1, Ordering::AcqRel);
         }
         if !self.is_path() && self.place.mount.shared.watched() {
             self.notify(if self.writable() { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE });

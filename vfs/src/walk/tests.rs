@@ -164,6 +164,37 @@ fn mounts_cover_and_uncover() {
 }
 
 #[test]
+fn detaching_takes_everything_below_along() {
+    let w = World::new();
+    w.vfs.mount(w.new_fs(), "one", &w.find("/m").expect("there"), MountOptions::empty()).expect("mounts");
+    w.walk().make_directory(b"/m/inner", 0o755).expect("makes");
+    w.vfs
+        .mount(w.new_fs(), "two", &w.find("/m/inner").expect("there"), MountOptions::empty())
+        .expect("mounts");
+    assert_eq!(w.vfs.unmount(&w.find("/m").expect("there"), Unmount::IfUnused), Err(Errno::EBUSY));
+    let inside = w.find("/m").expect("there");
+    w.vfs.unmount(&inside, Unmount::Detach).expect("detaches");
+    assert_eq!(w.vfs.mount_list().len(), 1);
+    let walk = Walk { start: &inside, ..w.walk() };
+    walk.remove_directory(b"inner").expect("no mount point any more");
+}
+
+#[test]
+fn a_file_system_becomes_read_only_when_nobody_writes() {
+    let w = World::new();
+    let file = w.walk().open(b"/a/file", O_RDWR, 0).expect("opens");
+    let remount = |options| w.vfs.remount(&w.root.mount, options, b"");
+    assert_eq!(remount(MountOptions::READ_ONLY), Err(Errno::EBUSY));
+    drop(file);
+    remount(MountOptions::READ_ONLY).expect("nobody writes");
+    assert_eq!(w.walk().open(b"/a/file", O_RDWR, 0).err(), Some(Errno::EROFS));
+    assert_eq!(w.walk().make_directory(b"/new", 0o755).err(), Some(Errno::EROFS));
+    assert_eq!(w.walk().make_directory(b"/a", 0o755).err(), Some(Errno::EEXIST), "being there comes first");
+    remount(MountOptions::REL_ATIME).expect("writable again");
+    w.walk().make_directory(b"/new", 0o755).expect("makes");
+}
+
+#[test]
 fn bind_mounts_show_the_same_tree_with_their_own_flags() {
     let w = World::new();
     w.vfs.mount(w.new_fs(), "inner", &w.find("/a/b").expect("there"), MountOptions::empty()).expect("mounts");
