@@ -137,7 +137,14 @@ impl Alarm {
     fn forward_by(&self, pause: u64) -> u64 {
         let now = self.base.now(&self.platform);
         let mut state = self.state.lock();
-        let Some(next) = state.next.filter(|&next| next <= now) else { return 0 };
+        let Some(next) = state.next else { return 0 };
+        if next > now {
+            // A clock of processor time that is read on another processor may be a little behind.
+            if state.armed.is_none() {
+                self.arm(&mut state, next, now);
+            }
+            return 0;
+        }
         let Some(more) = (now - next).checked_div(state.interval) else {
             state.next = None;
             return 1;

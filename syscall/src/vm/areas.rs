@@ -182,8 +182,8 @@ impl Areas {
         area.start.saturating_sub(gap)
     }
 
-    /// Finds the highest room of `len` bytes in the window.
-    pub(super) fn room_below(&self, window: Range<u64>, len: u64) -> Option<u64> {
+    /// Finds the highest room of `len` bytes in the window; `skipped` grows to the largest room that was too small.
+    pub(super) fn room_below(&self, window: Range<u64>, len: u64, skipped: &mut u64) -> Option<u64> {
         let mut top = window.end;
         if let Some(area) = self.find(top) {
             top = Self::guarded_start(area);
@@ -197,6 +197,7 @@ impl Areas {
             if top.checked_sub(len).is_some_and(|start| start >= area.end && start >= window.start) {
                 return Some(top - len);
             }
+            *skipped = (*skipped).max(top.saturating_sub(area.end));
             top = Self::guarded_start(area);
         }
         top.checked_sub(len).filter(|&start| start >= window.start)

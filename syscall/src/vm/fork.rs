@@ -35,6 +35,7 @@ impl Vm {
         let resident = ranges.iter().map(|r| space.resident(r.range)).sum();
         let child = State {
             areas,
+            search: state.search,
             layout: state.layout,
             default_flags: AreaFlags::empty(),
             resident,

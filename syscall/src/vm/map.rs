@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 
 use hal::{Access, Frame, PAGE_SIZE, PageFault, PageRange, Prot, USER_END, UserAddr};
 
-use super::{Area, AreaFlags, Backing, MAX_AREAS, MMAP_MIN_ADDR, PageSource, State, Vm};
+use super::{Area, AreaFlags, Backing, MAX_AREAS, MMAP_MIN_ADDR, PageSource, Search, State, Vm};
 
 /// Where a mapping goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -187,6 +187,7 @@ impl Vm {
     /// Unmaps; the caller drops the areas without the lock, because files may be closed with them.
     pub(super) fn take_out(&self, state: &mut State, range: PageRange) -> Result<Vec<Area>> {
         let gone = state.areas.remove(range)?;
+        state.search.from = state.search.from.max(range.end().0);
         for area in &gone {
             self.forget_pages(state, area.range());
         }
@@ -245,7 +246,7 @@ impl Vm {
 
 impl State {
     /// Chooses a range, which may hold mappings only for [`Place::Fixed`].
-    pub(super) fn place(&self, place: Place, len: u64) -> Result<PageRange> {
+    pub(super) fn place(&mut self, place: Place, len: u64) -> Result<PageRange> {
         let fixed = |at: UserAddr| {
             if len > USER_END || at.0 > USER_END - len {
                 return Err(Errno::ENOMEM);
@@ -277,8 +278,19 @@ impl State {
         }
     }
 
-    fn room(&self, len: u64) -> Result<PageRange> {
-        let below = self.areas.room_below(MMAP_MIN_ADDR..self.layout.mmap_base, len);
+    /// Finds room as high as there is. Processes with many mappings get theirs below each other, so the search goes on
+    /// where the last one ended, unless there is room above that was left before.
+    fn room(&mut self, len: u64) -> Result<PageRange> {
+        let base = self.layout.mmap_base;
+        if len <= self.search.skipped || self.search.from > base {
+            self.search = Search { from: base, skipped: 0 };
+        }
+        let window = MMAP_MIN_ADDR..self.search.from;
+        let below = self.areas.room_below(window, len, &mut self.search.skipped);
+        self.search.from = below.unwrap_or(base);
+        if below.is_none() {
+            self.search.skipped = 0;
+        }
         let start = below.or_else(|| self.areas.room_above(BOTTOM_UP_BASE..USER_END, len));
         let start = start.ok_or(Errno::ENOMEM)?;
         PageRange::try_from_len(UserAddr(start), len).ok_or(Errno::ENOMEM)

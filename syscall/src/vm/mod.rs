@@ -99,9 +99,19 @@ impl VmLimits {
     }
 }
 
+/// Where the search for room goes on.
+#[derive(Clone, Copy)]
+struct Search {
+    /// First address above the part that is searched.
+    from: u64,
+    /// No room above it is larger than this.
+    skipped: u64,
+}
+
 /// What changes in an address space.
 struct State {
     areas: Areas,
+    search: Search,
     layout: VmLayout,
     /// Flags of every new mapping (`mlockall(MCL_FUTURE)`).
     default_flags: AreaFlags,
@@ -133,6 +143,7 @@ impl Vm {
         let space = platform.spaces.create().map_err(no_memory)?;
         let state = State {
             areas: Areas::default(),
+            search: Search { from: hal::USER_END, skipped: 0 },
             layout: VmLayout { mmap_base: hal::USER_END, ..VmLayout::default() },
             default_flags: AreaFlags::empty(),
             resident: 0,
@@ -178,7 +189,9 @@ impl Vm {
 
     /// Says where the parts are.
     pub fn set_layout(&self, layout: VmLayout) {
-        self.state.lock().layout = layout;
+        let mut state = self.state.lock();
+        state.layout = layout;
+        state.search = Search { from: layout.mmap_base, skipped: 0 };
     }
 
     /// Says where the heap begins: `brk` moves its end up from there.

@@ -228,6 +228,7 @@ impl Vm {
                 })?;
             } else {
                 dropped.append(&mut state.areas.remove(from)?);
+                state.search.from = state.search.from.max(from.end().0);
             }
         }
         state.areas.insert(new);
