@@ -11,6 +11,7 @@ use abi::fs::{O_LARGEFILE, O_RDONLY, O_RDWR, O_WRONLY};
 use abi::{Errno, Result};
 use hal::sync::{Lock, rank};
 use hal::{ConsoleInput, Dest, Readiness, Source, Stream, WaitQueue};
+use vfs::OpenFile;
 
 use crate::files::PipeContent;
 use crate::proc::{Description, Object};
@@ -195,7 +196,7 @@ pub fn stdio(system: &Arc<System>, terminal: bool, size: Option<(u16, u16)>) -> 
         let terminal = system.files.terminal.call_once(|| Terminal::console(system, device, size));
         tty::attach(system, terminal, FIRST_PID, FIRST_PID);
         // One opening behind all three, as from a login.
-        let file = TtyFile::new(terminal, tty::Side::Slave, None);
+        let file = TtyFile::new(terminal, tty::Side::Slave, open_node(system));
         let description = Description::new(Object::Tty(file), O_RDWR | O_LARGEFILE);
         return [Arc::clone(&description), Arc::clone(&description), description];
     }
@@ -211,4 +212,13 @@ pub fn stdio(system: &Arc<System>, terminal: bool, size: Option<(u16, u16)>) -> 
         let node = system.files.new_pipe_node(content, (0, 0));
         node.open(flags).expect("only regular files refuse to be opened without a name")
     })
+}
+
+/// Opens the console's node in `/dev`, so that the terminal has a name (`ttyname(3)`).
+fn open_node(system: &System) -> Option<Arc<OpenFile>> {
+    let root = system.vfs.mount_list().first()?.root_place();
+    let who = vfs::Credentials::root();
+    let caller = vfs::Caller::kernel(&who);
+    let walk = vfs::Walk { vfs: &system.vfs, caller, root: &root, start: &root, resolve: 0 };
+    walk.open(b"/dev/console", O_RDWR | O_LARGEFILE, 0).ok()
 }

@@ -17,6 +17,7 @@ use zerocopy::FromBytes;
 use super::at::{self, CWD, Origin};
 use crate::block;
 use crate::decode::{Fd, Flags, Mode, Out, UserPath, UserPtr};
+use crate::files::PipeNode;
 use crate::proc::{CloseOnExec, Description, FdTable, Object, PipeFile, Process, Resource};
 use crate::{Context, SysError, SysResult};
 
@@ -124,7 +125,9 @@ fn open(cx: &Context<'_>, fd: Fd, path: UserPath, flags: u32, mode: u32, resolve
         return Err(Errno::EINVAL.into());
     }
     let path = at::read_path(cx, path)?;
-    let origin = Origin::at(cx, fd, &path)?;
+    // With RESOLVE_IN_ROOT an absolute path starts at the descriptor, too.
+    let relative: &[u8] = if resolve & RESOLVE_IN_ROOT != 0 { b"." } else { &path };
+    let origin = Origin::at(cx, fd, relative)?;
     // Flags of the call itself are not kept; LINUX: every 64-bit opening has O_LARGEFILE.
     let large = if flags & O_PATH == 0 { O_LARGEFILE } else { 0 };
     let file = origin.restricted(resolve).open(&path, flags & !O_CLOEXEC | large, mode)?;
@@ -166,12 +169,14 @@ fn open_fifo(
         _ => return Err(Errno::EINVAL.into()),
     };
     let blocking = flags & O_NONBLOCK == 0;
-    if side == Side::WRITE && !blocking && pipe.readers() == 0 {
+    // A pipe without a name, found under `/proc/self/fd`, does not wait for the other side.
+    let named = file.node().downcast_ref::<PipeNode>().is_none();
+    if named && side == Side::WRITE && !blocking && pipe.readers() == 0 {
         return Err(Errno::ENXIO.into());
     }
     let (readers, writers) = pipe.opens();
     let end = pipe.open(side);
-    if blocking && side != Side::READ | Side::WRITE {
+    if named && blocking && side != Side::READ | Side::WRITE {
         let met = || match side {
             Side::READ => pipe.writers() > 0 || pipe.opens().1 != writers,
             _ => pipe.readers() > 0 || pipe.opens().0 != readers,

@@ -194,13 +194,10 @@ impl FdTable {
         (0..slots.list.len()).filter(|&i| slots.list[i].is_some()).map(fd).collect()
     }
 
-    /// Returns how many descriptors Linux's table would have room for: 64, or a power of two from 256 on. `select(2)` does
-    /// not look at numbers above.
+    /// Returns how many descriptors Linux's table would have room for; `select(2)` does not look at numbers above. It is
+    /// 256 at least, as in a process that a shell has started.
     pub fn capacity(&self) -> usize {
-        match self.slots.lock().list.len() {
-            0..=64 => 64,
-            len => len.next_power_of_two().max(256),
-        }
+        self.slots.lock().list.len().next_power_of_two().max(256)
     }
 
     /// Makes a table with the same descriptors (`fork(2)`).
