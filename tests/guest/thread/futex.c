@@ -37,11 +37,11 @@ static void join(int n)
 
 static void *pi_owner(void *arg)
 {
+	long locked = futex(&b, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
+	usleep(200000);
+	long unlocked = futex(&b, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0);
 	(void)arg;
-	CALL(futex(&b, FUTEX_LOCK_PI, 0, NULL, NULL, 0));
-	usleep(100000);
-	CALL(futex(&b, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
-	return NULL;
+	return (void *)(locked | unlocked);
 }
 
 static void *robust(void *arg)
@@ -111,7 +111,9 @@ int main(void)
 	TRUE((b & FUTEX_TID_MASK) != 0 && (b & FUTEX_TID_MASK) != (uint32_t)gettid());
 	CALL(futex(&b, FUTEX_LOCK_PI, 0, NULL, NULL, 0));
 	TRUE((b & FUTEX_TID_MASK) == (uint32_t)gettid());
-	pthread_join(threads[0], NULL);
+	void *owner;
+	pthread_join(threads[0], &owner);
+	SHOW((long)owner);
 	CALL(futex(&b, FUTEX_LOCK_PI, 0, NULL, NULL, 0));
 	CALL(futex(&b, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
 	SHOW(b);
