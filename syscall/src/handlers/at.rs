@@ -128,11 +128,6 @@ impl<'a> Origin<'a> {
     pub(crate) const fn start(&self) -> &Place {
         &self.start
     }
-
-    /// Returns the process's root directory.
-    pub(crate) const fn root(&self) -> &Place {
-        &self.root
-    }
 }
 
 /// What a call with a descriptor and a path means.

@@ -11,12 +11,12 @@ use crate::decode::{Fd, Flags, In, Mode, UserPath, UserPtr};
 use crate::{Context, SysResult};
 
 /// `chmod(2)`.
-pub fn sys_chmod(cx: &Context<'_>, path: UserPath, mode: Mode) -> SysResult<()> {
+pub(crate) fn sys_chmod(cx: &Context<'_>, path: UserPath, mode: Mode) -> SysResult<()> {
     chmod(cx, CWD, path, mode)
 }
 
 /// `fchmodat(2)`, the system call: three arguments.
-pub fn sys_fchmodat(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode) -> SysResult<()> {
+pub(crate) fn sys_fchmodat(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode) -> SysResult<()> {
     chmod(cx, fd, path, mode)
 }
 
@@ -28,7 +28,7 @@ fn chmod(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode) -> SysResult<()> 
 }
 
 /// `fchmod(2)`.
-pub fn sys_fchmod(cx: &Context<'_>, fd: Fd, mode: Mode) -> SysResult<()> {
+pub(crate) fn sys_fchmod(cx: &Context<'_>, fd: Fd, mode: Mode) -> SysResult<()> {
     let place = changeable(cx, fd)?;
     Ok(place.set_mode(mode.0, &at::file_credentials(&cx.credentials()))?)
 }
@@ -46,17 +46,17 @@ fn changeable(cx: &Context<'_>, fd: Fd) -> Result<Place> {
 }
 
 /// `chown(2)`.
-pub fn sys_chown(cx: &Context<'_>, path: UserPath, uid: u32, gid: u32) -> SysResult<()> {
+pub(crate) fn sys_chown(cx: &Context<'_>, path: UserPath, uid: u32, gid: u32) -> SysResult<()> {
     chown(cx, CWD, path, uid, gid, 0)
 }
 
 /// `lchown(2)`.
-pub fn sys_lchown(cx: &Context<'_>, path: UserPath, uid: u32, gid: u32) -> SysResult<()> {
+pub(crate) fn sys_lchown(cx: &Context<'_>, path: UserPath, uid: u32, gid: u32) -> SysResult<()> {
     chown(cx, CWD, path, uid, gid, AT_SYMLINK_NOFOLLOW)
 }
 
 /// `fchownat(2)`.
-pub fn sys_fchownat(
+pub(crate) fn sys_fchownat(
     cx: &Context<'_>,
     fd: Fd,
     path: UserPath,
@@ -79,7 +79,7 @@ fn chown(cx: &Context<'_>, fd: Fd, path: UserPath, uid: u32, gid: u32, flags: u3
 }
 
 /// `fchown(2)`.
-pub fn sys_fchown(cx: &Context<'_>, fd: Fd, uid: u32, gid: u32) -> SysResult<()> {
+pub(crate) fn sys_fchown(cx: &Context<'_>, fd: Fd, uid: u32, gid: u32) -> SysResult<()> {
     let place = changeable(cx, fd)?;
     set_owner(cx, &place, uid, gid)
 }
@@ -93,7 +93,7 @@ const UTIME_NOW: i64 = (1 << 30) - 1;
 const UTIME_OMIT: i64 = (1 << 30) - 2;
 
 /// `utime(2)`.
-pub fn sys_utime(cx: &Context<'_>, path: UserPath, times: UserPtr<Utimbuf, In>) -> SysResult<()> {
+pub(crate) fn sys_utime(cx: &Context<'_>, path: UserPath, times: UserPtr<Utimbuf, In>) -> SysResult<()> {
     let times = match times.non_null() {
         None => [SetTime::Now; 2],
         Some(times) => {
@@ -105,12 +105,17 @@ pub fn sys_utime(cx: &Context<'_>, path: UserPath, times: UserPtr<Utimbuf, In>) 
 }
 
 /// `utimes(2)`.
-pub fn sys_utimes(cx: &Context<'_>, path: UserPath, times: UserPtr<Timeval, In>) -> SysResult<()> {
+pub(crate) fn sys_utimes(cx: &Context<'_>, path: UserPath, times: UserPtr<Timeval, In>) -> SysResult<()> {
     futimes(cx, CWD, path, times)
 }
 
 /// `futimesat(2)`.
-pub fn sys_futimesat(cx: &Context<'_>, fd: Fd, path: UserPath, times: UserPtr<Timeval, In>) -> SysResult<()> {
+pub(crate) fn sys_futimesat(
+    cx: &Context<'_>,
+    fd: Fd,
+    path: UserPath,
+    times: UserPtr<Timeval, In>,
+) -> SysResult<()> {
     futimes(cx, fd, path, times)
 }
 
@@ -132,7 +137,7 @@ fn futimes(cx: &Context<'_>, fd: Fd, path: UserPath, times: UserPtr<Timeval, In>
 }
 
 /// `utimensat(2)`; the null path means the descriptor itself.
-pub fn sys_utimensat(
+pub(crate) fn sys_utimensat(
     cx: &Context<'_>,
     fd: Fd,
     path: UserPath,
@@ -187,7 +192,7 @@ fn set_times_at(cx: &Context<'_>, fd: Fd, path: UserPath, times: [SetTime; 2], f
 }
 
 /// `truncate(2)`.
-pub fn sys_truncate(cx: &Context<'_>, path: UserPath, size: i64) -> SysResult<()> {
+pub(crate) fn sys_truncate(cx: &Context<'_>, path: UserPath, size: i64) -> SysResult<()> {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
     let path = at::read_path(cx, path)?;
     let origin = Origin::cwd(cx);
@@ -197,7 +202,7 @@ pub fn sys_truncate(cx: &Context<'_>, path: UserPath, size: i64) -> SysResult<()
 }
 
 /// `ftruncate(2)`.
-pub fn sys_ftruncate(cx: &Context<'_>, fd: Fd, size: i64) -> SysResult<()> {
+pub(crate) fn sys_ftruncate(cx: &Context<'_>, fd: Fd, size: i64) -> SysResult<()> {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
     let description = cx.files().get(fd)?;
     let result = description.truncate(size, &Origin::cwd(cx).caller());

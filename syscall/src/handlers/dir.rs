@@ -11,18 +11,17 @@ use hal::UserAddr;
 use vfs::{Capabilities, Follow, Kind, PathText};
 
 use super::at::{self, CWD, Origin};
-use super::stat;
 use crate::decode::{Fd, Flags, Mode, OutBuf, UserPath};
 use crate::proc::Capability;
 use crate::{Context, SysResult};
 
 /// `mkdir(2)`.
-pub fn sys_mkdir(cx: &Context<'_>, path: UserPath, mode: Mode) -> SysResult<()> {
+pub(crate) fn sys_mkdir(cx: &Context<'_>, path: UserPath, mode: Mode) -> SysResult<()> {
     mkdir(cx, CWD, path, mode)
 }
 
 /// `mkdirat(2)`.
-pub fn sys_mkdirat(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode) -> SysResult<()> {
+pub(crate) fn sys_mkdirat(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode) -> SysResult<()> {
     mkdir(cx, fd, path, mode)
 }
 
@@ -33,19 +32,19 @@ fn mkdir(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode) -> SysResult<()> 
 }
 
 /// `rmdir(2)`.
-pub fn sys_rmdir(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
+pub(crate) fn sys_rmdir(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
     let path = at::read_path(cx, path)?;
     Ok(Origin::cwd(cx).walk().remove_directory(&path)?)
 }
 
 /// `unlink(2)`.
-pub fn sys_unlink(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
+pub(crate) fn sys_unlink(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
     let path = at::read_path(cx, path)?;
     Ok(Origin::cwd(cx).walk().unlink(&path)?)
 }
 
 /// `unlinkat(2)`.
-pub fn sys_unlinkat(cx: &Context<'_>, fd: Fd, path: UserPath, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_unlinkat(cx: &Context<'_>, fd: Fd, path: UserPath, flags: Flags) -> SysResult<()> {
     if flags.0 & !AT_REMOVEDIR != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -56,12 +55,12 @@ pub fn sys_unlinkat(cx: &Context<'_>, fd: Fd, path: UserPath, flags: Flags) -> S
 }
 
 /// `link(2)`.
-pub fn sys_link(cx: &Context<'_>, old: UserPath, new: UserPath) -> SysResult<()> {
+pub(crate) fn sys_link(cx: &Context<'_>, old: UserPath, new: UserPath) -> SysResult<()> {
     link(cx, CWD, old, CWD, new, 0)
 }
 
 /// `linkat(2)`.
-pub fn sys_linkat(
+pub(crate) fn sys_linkat(
     cx: &Context<'_>,
     old_fd: Fd,
     old: UserPath,
@@ -91,12 +90,12 @@ fn link(cx: &Context<'_>, old_fd: Fd, old: UserPath, new_fd: Fd, new: UserPath, 
 }
 
 /// `symlink(2)`.
-pub fn sys_symlink(cx: &Context<'_>, target: UserPath, path: UserPath) -> SysResult<()> {
+pub(crate) fn sys_symlink(cx: &Context<'_>, target: UserPath, path: UserPath) -> SysResult<()> {
     symlink(cx, target, CWD, path)
 }
 
 /// `symlinkat(2)`.
-pub fn sys_symlinkat(cx: &Context<'_>, target: UserPath, fd: Fd, path: UserPath) -> SysResult<()> {
+pub(crate) fn sys_symlinkat(cx: &Context<'_>, target: UserPath, fd: Fd, path: UserPath) -> SysResult<()> {
     symlink(cx, target, fd, path)
 }
 
@@ -108,17 +107,23 @@ fn symlink(cx: &Context<'_>, target: UserPath, fd: Fd, path: UserPath) -> SysRes
 }
 
 /// `rename(2)`.
-pub fn sys_rename(cx: &Context<'_>, old: UserPath, new: UserPath) -> SysResult<()> {
+pub(crate) fn sys_rename(cx: &Context<'_>, old: UserPath, new: UserPath) -> SysResult<()> {
     rename(cx, CWD, old, CWD, new, 0)
 }
 
 /// `renameat(2)`.
-pub fn sys_renameat(cx: &Context<'_>, old_fd: Fd, old: UserPath, new_fd: Fd, new: UserPath) -> SysResult<()> {
+pub(crate) fn sys_renameat(
+    cx: &Context<'_>,
+    old_fd: Fd,
+    old: UserPath,
+    new_fd: Fd,
+    new: UserPath,
+) -> SysResult<()> {
     rename(cx, old_fd, old, new_fd, new, 0)
 }
 
 /// `renameat2(2)`.
-pub fn sys_renameat2(
+pub(crate) fn sys_renameat2(
     cx: &Context<'_>,
     old_fd: Fd,
     old: UserPath,
@@ -150,12 +155,18 @@ fn rename(
 }
 
 /// `mknod(2)`.
-pub fn sys_mknod(cx: &Context<'_>, path: UserPath, mode: Mode, device: u32) -> SysResult<()> {
+pub(crate) fn sys_mknod(cx: &Context<'_>, path: UserPath, mode: Mode, device: u32) -> SysResult<()> {
     mknod(cx, CWD, path, mode, device)
 }
 
 /// `mknodat(2)`.
-pub fn sys_mknodat(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode, device: u32) -> SysResult<()> {
+pub(crate) fn sys_mknodat(
+    cx: &Context<'_>,
+    fd: Fd,
+    path: UserPath,
+    mode: Mode,
+    device: u32,
+) -> SysResult<()> {
     mknod(cx, fd, path, mode, device)
 }
 
@@ -174,7 +185,7 @@ fn mknod(cx: &Context<'_>, fd: Fd, path: UserPath, mode: Mode, device: u32) -> S
 }
 
 /// `getcwd(2)`: returns the length with the NUL.
-pub fn sys_getcwd(cx: &Context<'_>, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_getcwd(cx: &Context<'_>, to: OutBuf) -> SysResult<usize> {
     let (root, cwd) = cx.fs().places();
     let mut text = match cwd.working_directory(&root)? {
         PathText::Absolute(text) => text,
@@ -189,7 +200,7 @@ pub fn sys_getcwd(cx: &Context<'_>, to: OutBuf) -> SysResult<usize> {
 }
 
 /// `chdir(2)`.
-pub fn sys_chdir(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
+pub(crate) fn sys_chdir(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
     let path = at::read_path(cx, path)?;
     let place = Origin::cwd(cx).walk().lookup_directory(&path)?;
     cx.fs().set_cwd(place);
@@ -197,7 +208,7 @@ pub fn sys_chdir(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
 }
 
 /// `fchdir(2)`.
-pub fn sys_fchdir(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
+pub(crate) fn sys_fchdir(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
     let place = cx.files().get(fd)?.place().ok_or(Errno::ENOTDIR)?;
     if !place.is_dir() {
         return Err(Errno::ENOTDIR.into());
@@ -208,7 +219,7 @@ pub fn sys_fchdir(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
 }
 
 /// `chroot(2)`. The working directory stays where it is.
-pub fn sys_chroot(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
+pub(crate) fn sys_chroot(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
     let path = at::read_path(cx, path)?;
     let place = Origin::cwd(cx).walk().lookup_directory(&path)?;
     if !cx.credentials().can(Capability::SysChroot) {
@@ -219,17 +230,17 @@ pub fn sys_chroot(cx: &Context<'_>, path: UserPath) -> SysResult<()> {
 }
 
 /// `umask(2)`.
-pub fn sys_umask(cx: &Context<'_>, mask: u32) -> u32 {
+pub(crate) fn sys_umask(cx: &Context<'_>, mask: u32) -> u32 {
     cx.fs().set_umask(mask)
 }
 
 /// `getdents64(2)`.
-pub fn sys_getdents64(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_getdents64(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
     getdents(cx, fd, to, Format::Long)
 }
 
 /// `getdents(2)`.
-pub fn sys_getdents(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_getdents(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
     getdents(cx, fd, to, Format::Old)
 }
 
@@ -300,7 +311,7 @@ fn getdents(cx: &Context<'_>, fd: Fd, to: OutBuf, format: Format) -> SysResult<u
 }
 
 /// `name_to_handle_at(2)`: file systems here give out no handles, as Linux's do that cannot be exported.
-pub fn sys_name_to_handle_at(
+pub(crate) fn sys_name_to_handle_at(
     cx: &Context<'_>,
     fd: Fd,
     path: UserPath,
@@ -319,7 +330,7 @@ pub fn sys_name_to_handle_at(
 }
 
 /// `open_by_handle_at(2)`: no handle was ever given out.
-pub fn sys_open_by_handle_at(
+pub(crate) fn sys_open_by_handle_at(
     cx: &Context<'_>,
     _mount: Fd,
     _handle: UserAddr,
@@ -335,7 +346,7 @@ pub(crate) fn check_admin(cx: &Context<'_>) -> Result<()> {
 }
 
 /// `sysfs(2)`: file system types by number and name.
-pub fn sys_sysfs(cx: &Context<'_>, option: i32, first: u64, second: UserAddr) -> SysResult<usize> {
+pub(crate) fn sys_sysfs(cx: &Context<'_>, option: i32, first: u64, second: UserAddr) -> SysResult<usize> {
     let types = super::mount::FILE_SYSTEMS;
     match option {
         1 => {
@@ -354,9 +365,4 @@ pub fn sys_sysfs(cx: &Context<'_>, option: i32, first: u64, second: UserAddr) ->
         3 => Ok(types.len()),
         _ => Err(Errno::EINVAL.into()),
     }
-}
-
-/// Makes the device number that `mknod` takes from what `stat` shows; both are the same on x86_64.
-pub(crate) const fn device(major: u32, minor: u32) -> u64 {
-    stat::join_device(major, minor)
 }

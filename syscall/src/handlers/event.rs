@@ -12,12 +12,12 @@ use crate::signalfd::SignalFd;
 use crate::{Context, SysResult};
 
 /// `eventfd(2)`, the older call without flags.
-pub fn sys_eventfd(cx: &Context<'_>, count: u32) -> SysResult<i32> {
+pub(crate) fn sys_eventfd(cx: &Context<'_>, count: u32) -> SysResult<i32> {
     eventfd(cx, count, 0)
 }
 
 /// `eventfd2(2)`.
-pub fn sys_eventfd2(cx: &Context<'_>, count: u32, flags: Flags) -> SysResult<i32> {
+pub(crate) fn sys_eventfd2(cx: &Context<'_>, count: u32, flags: Flags) -> SysResult<i32> {
     eventfd(cx, count, flags.0)
 }
 
@@ -31,12 +31,12 @@ fn eventfd(cx: &Context<'_>, count: u32, flags: u32) -> SysResult<i32> {
 }
 
 /// `signalfd(2)`, the older call without flags.
-pub fn sys_signalfd(cx: &Context<'_>, fd: Fd, mask: UserPtr<u64, In>, size: usize) -> SysResult<i32> {
+pub(crate) fn sys_signalfd(cx: &Context<'_>, fd: Fd, mask: UserPtr<u64, In>, size: usize) -> SysResult<i32> {
     signalfd(cx, fd, mask, size, 0)
 }
 
 /// `signalfd4(2)`: a descriptor of -1 makes a new one.
-pub fn sys_signalfd4(
+pub(crate) fn sys_signalfd4(
     cx: &Context<'_>,
     fd: Fd,
     mask: UserPtr<u64, In>,

@@ -29,7 +29,7 @@ const fn works_on_path(command: u32) -> bool {
 }
 
 /// `fcntl(2)`.
-pub fn sys_fcntl(cx: &Context<'_>, fd: Fd, command: u32, argument: u64) -> SysResult<i64> {
+pub(crate) fn sys_fcntl(cx: &Context<'_>, fd: Fd, command: u32, argument: u64) -> SysResult<i64> {
     let description = cx.files().get(fd)?;
     if description.is_path_only() && !works_on_path(command) {
         return Err(Errno::EBADF.into());
@@ -289,7 +289,7 @@ fn set_lock(
 }
 
 /// `flock(2)`.
-pub fn sys_flock(cx: &Context<'_>, fd: Fd, operation: u32) -> SysResult<()> {
+pub(crate) fn sys_flock(cx: &Context<'_>, fd: Fd, operation: u32) -> SysResult<()> {
     let mode = match operation & !LOCK_NB {
         LOCK_SH => Some(LockMode::Shared),
         LOCK_EX => Some(LockMode::Exclusive),

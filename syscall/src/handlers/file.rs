@@ -52,17 +52,23 @@ pub(crate) fn install(cx: &Context<'_>, description: Arc<Description>, close: Cl
 }
 
 /// `open(2)`.
-pub fn sys_open(cx: &Context<'_>, path: UserPath, flags: Flags, mode: Mode) -> SysResult<i32> {
+pub(crate) fn sys_open(cx: &Context<'_>, path: UserPath, flags: Flags, mode: Mode) -> SysResult<i32> {
     open_at(cx, CWD, path, flags.0, mode.0)
 }
 
 /// `openat(2)`.
-pub fn sys_openat(cx: &Context<'_>, fd: Fd, path: UserPath, flags: Flags, mode: Mode) -> SysResult<i32> {
+pub(crate) fn sys_openat(
+    cx: &Context<'_>,
+    fd: Fd,
+    path: UserPath,
+    flags: Flags,
+    mode: Mode,
+) -> SysResult<i32> {
     open_at(cx, fd, path, flags.0, mode.0)
 }
 
 /// `creat(2)`.
-pub fn sys_creat(cx: &Context<'_>, path: UserPath, mode: Mode) -> SysResult<i32> {
+pub(crate) fn sys_creat(cx: &Context<'_>, path: UserPath, mode: Mode) -> SysResult<i32> {
     open_at(cx, CWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode.0)
 }
 
@@ -76,7 +82,13 @@ fn open_at(cx: &Context<'_>, fd: Fd, path: UserPath, flags: u32, mode: u32) -> S
 }
 
 /// `openat2(2)`: unknown flags, a mode that nobody uses and contradictions are refused.
-pub fn sys_openat2(cx: &Context<'_>, fd: Fd, path: UserPath, how: UserAddr, size: usize) -> SysResult<i32> {
+pub(crate) fn sys_openat2(
+    cx: &Context<'_>,
+    fd: Fd,
+    path: UserPath,
+    how: UserAddr,
+    size: usize,
+) -> SysResult<i32> {
     const FIRST_VERSION: usize = 24;
     if size < FIRST_VERSION {
         return Err(Errno::EINVAL.into());
@@ -190,7 +202,7 @@ fn open_fifo(
 }
 
 /// `close(2)`.
-pub fn sys_close(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
+pub(crate) fn sys_close(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
     let description = cx.files().remove(fd)?;
     closed(cx.process(), &description);
     Ok(())
@@ -219,7 +231,7 @@ pub(crate) fn release_locks(process: &Process, files: &FdTable) {
 }
 
 /// `close_range(2)`.
-pub fn sys_close_range(cx: &Context<'_>, first: u32, last: u32, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_close_range(cx: &Context<'_>, first: u32, last: u32, flags: Flags) -> SysResult<()> {
     use abi::fs::{CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE};
     if flags.0 & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL.into());
@@ -240,13 +252,13 @@ pub fn sys_close_range(cx: &Context<'_>, first: u32, last: u32, flags: Flags) ->
 }
 
 /// `dup(2)`.
-pub fn sys_dup(cx: &Context<'_>, fd: Fd) -> SysResult<i32> {
+pub(crate) fn sys_dup(cx: &Context<'_>, fd: Fd) -> SysResult<i32> {
     let description = cx.files().get(fd)?;
     Ok(install(cx, description, CloseOnExec::No)?.0)
 }
 
 /// `dup2(2)`: onto itself it only checks the descriptor.
-pub fn sys_dup2(cx: &Context<'_>, old: Fd, new: Fd) -> SysResult<i32> {
+pub(crate) fn sys_dup2(cx: &Context<'_>, old: Fd, new: Fd) -> SysResult<i32> {
     if old == new {
         cx.files().get(old)?;
         return Ok(new.0);
@@ -255,7 +267,7 @@ pub fn sys_dup2(cx: &Context<'_>, old: Fd, new: Fd) -> SysResult<i32> {
 }
 
 /// `dup3(2)`.
-pub fn sys_dup3(cx: &Context<'_>, old: Fd, new: Fd, flags: Flags) -> SysResult<i32> {
+pub(crate) fn sys_dup3(cx: &Context<'_>, old: Fd, new: Fd, flags: Flags) -> SysResult<i32> {
     if flags.0 & !O_CLOEXEC != 0 || old == new {
         return Err(Errno::EINVAL.into());
     }
@@ -276,12 +288,12 @@ fn dup_onto(cx: &Context<'_>, old: Fd, new: Fd, close: CloseOnExec) -> SysResult
 }
 
 /// `pipe(2)`.
-pub fn sys_pipe(cx: &Context<'_>, to: UserPtr<[i32; 2], Out>) -> SysResult<()> {
+pub(crate) fn sys_pipe(cx: &Context<'_>, to: UserPtr<[i32; 2], Out>) -> SysResult<()> {
     pipe(cx, to, 0)
 }
 
 /// `pipe2(2)`.
-pub fn sys_pipe2(cx: &Context<'_>, to: UserPtr<[i32; 2], Out>, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_pipe2(cx: &Context<'_>, to: UserPtr<[i32; 2], Out>, flags: Flags) -> SysResult<()> {
     const O_NOTIFICATION_PIPE: u32 = O_EXCL;
     if flags.0 & O_NOTIFICATION_PIPE != 0 && flags.0 & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT | O_EXCL) == 0 {
         return Err(Errno::ENOPKG.into());

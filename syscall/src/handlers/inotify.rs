@@ -17,12 +17,12 @@ use crate::proc::{CloseOnExec, Description, Object};
 use crate::{Context, SysResult};
 
 /// `inotify_init(2)`.
-pub fn sys_inotify_init(cx: &Context<'_>) -> SysResult<i32> {
+pub(crate) fn sys_inotify_init(cx: &Context<'_>) -> SysResult<i32> {
     init(cx, 0)
 }
 
 /// `inotify_init1(2)`.
-pub fn sys_inotify_init1(cx: &Context<'_>, flags: Flags) -> SysResult<i32> {
+pub(crate) fn sys_inotify_init1(cx: &Context<'_>, flags: Flags) -> SysResult<i32> {
     init(cx, flags.0)
 }
 
@@ -44,7 +44,7 @@ fn instance(cx: &Context<'_>, fd: Fd) -> abi::Result<Arc<Inotify>> {
 }
 
 /// `inotify_add_watch(2)`.
-pub fn sys_inotify_add_watch(cx: &Context<'_>, fd: Fd, path: UserPath, mask: Flags) -> SysResult<i32> {
+pub(crate) fn sys_inotify_add_watch(cx: &Context<'_>, fd: Fd, path: UserPath, mask: Flags) -> SysResult<i32> {
     let mask = mask.0;
     let known = IN_ALL_EVENTS
         | IN_UNMOUNT
@@ -75,6 +75,6 @@ pub fn sys_inotify_add_watch(cx: &Context<'_>, fd: Fd, path: UserPath, mask: Fla
 }
 
 /// `inotify_rm_watch(2)`.
-pub fn sys_inotify_rm_watch(cx: &Context<'_>, fd: Fd, wd: i32) -> SysResult<()> {
+pub(crate) fn sys_inotify_rm_watch(cx: &Context<'_>, fd: Fd, wd: i32) -> SysResult<()> {
     Ok(instance(cx, fd)?.unwatch(wd)?)
 }

@@ -159,27 +159,37 @@ fn for_writing(cx: &Context<'_>, fd: Fd) -> Result<Arc<Description>> {
 }
 
 /// `read(2)`. Descriptor, access mode, then the buffer's range; its bytes as they are filled.
-pub fn sys_read(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_read(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
     let file = for_reading(cx, fd)?;
     let mut to = Dest::user(cx.memory(), check_range(to.0)?);
     read(cx, &file, &mut to, Sleep::Yes)
 }
 
 /// `write(2)`.
-pub fn sys_write(cx: &Context<'_>, fd: Fd, from: InBuf) -> SysResult<usize> {
+pub(crate) fn sys_write(cx: &Context<'_>, fd: Fd, from: InBuf) -> SysResult<usize> {
     let file = for_writing(cx, fd)?;
     let mut from = Source::user(cx.memory(), check_range(from.0)?);
     write(cx, &file, &mut from)
 }
 
 /// `readv(2)`.
-pub fn sys_readv(cx: &Context<'_>, fd: Fd, vector: UserPtr<Iovec, In>, count: usize) -> SysResult<usize> {
+pub(crate) fn sys_readv(
+    cx: &Context<'_>,
+    fd: Fd,
+    vector: UserPtr<Iovec, In>,
+    count: usize,
+) -> SysResult<usize> {
     let file = cx.files().get(fd)?;
     readv(cx, &file, vector, count, None, 0)
 }
 
 /// `writev(2)`.
-pub fn sys_writev(cx: &Context<'_>, fd: Fd, vector: UserPtr<Iovec, In>, count: usize) -> SysResult<usize> {
+pub(crate) fn sys_writev(
+    cx: &Context<'_>,
+    fd: Fd,
+    vector: UserPtr<Iovec, In>,
+    count: usize,
+) -> SysResult<usize> {
     let file = cx.files().get(fd)?;
     writev(cx, &file, vector, count, None, 0)
 }
@@ -303,7 +313,7 @@ fn offset_of(offset: i64) -> Result<u64> {
 }
 
 /// `pread64(2)`. A negative offset comes before a bad descriptor.
-pub fn sys_pread64(cx: &Context<'_>, fd: Fd, to: OutBuf, offset: i64) -> SysResult<usize> {
+pub(crate) fn sys_pread64(cx: &Context<'_>, fd: Fd, to: OutBuf, offset: i64) -> SysResult<usize> {
     let offset = offset_of(offset)?;
     let description = cx.files().get(fd)?;
     let file = tree_file(&description)?;
@@ -317,7 +327,7 @@ pub fn sys_pread64(cx: &Context<'_>, fd: Fd, to: OutBuf, offset: i64) -> SysResu
 }
 
 /// `pwrite64(2)`.
-pub fn sys_pwrite64(cx: &Context<'_>, fd: Fd, from: InBuf, offset: i64) -> SysResult<usize> {
+pub(crate) fn sys_pwrite64(cx: &Context<'_>, fd: Fd, from: InBuf, offset: i64) -> SysResult<usize> {
     let offset = offset_of(offset)?;
     let description = cx.files().get(fd)?;
     let file = tree_file(&description)?;
@@ -331,7 +341,7 @@ pub fn sys_pwrite64(cx: &Context<'_>, fd: Fd, from: InBuf, offset: i64) -> SysRe
 }
 
 /// `preadv(2)`: on 64-bit machines the offset comes in one register.
-pub fn sys_preadv(
+pub(crate) fn sys_preadv(
     cx: &Context<'_>,
     fd: Fd,
     vector: UserPtr<Iovec, In>,
@@ -345,7 +355,7 @@ pub fn sys_preadv(
 }
 
 /// `pwritev(2)`.
-pub fn sys_pwritev(
+pub(crate) fn sys_pwritev(
     cx: &Context<'_>,
     fd: Fd,
     vector: UserPtr<Iovec, In>,
@@ -359,7 +369,7 @@ pub fn sys_pwritev(
 }
 
 /// `preadv2(2)`: offset -1 means the description's own.
-pub fn sys_preadv2(
+pub(crate) fn sys_preadv2(
     cx: &Context<'_>,
     fd: Fd,
     vector: UserPtr<Iovec, In>,
@@ -377,7 +387,7 @@ pub fn sys_preadv2(
 }
 
 /// `pwritev2(2)`.
-pub fn sys_pwritev2(
+pub(crate) fn sys_pwritev2(
     cx: &Context<'_>,
     fd: Fd,
     vector: UserPtr<Iovec, In>,
@@ -395,7 +405,7 @@ pub fn sys_pwritev2(
 }
 
 /// `lseek(2)`.
-pub fn sys_lseek(cx: &Context<'_>, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> {
+pub(crate) fn sys_lseek(cx: &Context<'_>, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> {
     let description = cx.files().get(fd)?;
     if description.is_path_only() {
         return Err(Errno::EBADF.into());
@@ -425,12 +435,12 @@ pub fn sys_lseek(cx: &Context<'_>, fd: Fd, offset: i64, whence: u32) -> SysResul
 }
 
 /// `fsync(2)`.
-pub fn sys_fsync(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
+pub(crate) fn sys_fsync(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
     sync_file(cx, fd, Durable::All)
 }
 
 /// `fdatasync(2)`.
-pub fn sys_fdatasync(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
+pub(crate) fn sys_fdatasync(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
     sync_file(cx, fd, Durable::Data)
 }
 
@@ -443,14 +453,14 @@ fn sync_file(cx: &Context<'_>, fd: Fd, what: Durable) -> SysResult<()> {
 }
 
 /// `sync(2)`. Errors are nobody's.
-pub fn sys_sync(cx: &Context<'_>) {
+pub(crate) fn sys_sync(cx: &Context<'_>) {
     for mount in cx.system().vfs.mount_list() {
         let _ = mount.tree.file_system.sync();
     }
 }
 
 /// `syncfs(2)`.
-pub fn sys_syncfs(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
+pub(crate) fn sys_syncfs(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
     let description = cx.files().get(fd)?;
     if description.is_path_only() {
         return Err(Errno::EBADF.into());
@@ -462,7 +472,13 @@ pub fn sys_syncfs(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
 }
 
 /// `sync_file_range(2)`: what it starts or waits for is done when the file's contents are durable.
-pub fn sys_sync_file_range(cx: &Context<'_>, fd: Fd, offset: i64, len: i64, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_sync_file_range(
+    cx: &Context<'_>,
+    fd: Fd,
+    offset: i64,
+    len: i64,
+    flags: Flags,
+) -> SysResult<()> {
     let description = cx.files().get(fd)?;
     if description.is_path_only() {
         return Err(Errno::EBADF.into());
@@ -483,7 +499,7 @@ pub fn sys_sync_file_range(cx: &Context<'_>, fd: Fd, offset: i64, len: i64, flag
 }
 
 /// `fallocate(2)`.
-pub fn sys_fallocate(cx: &Context<'_>, fd: Fd, mode: Flags, offset: i64, len: i64) -> SysResult<()> {
+pub(crate) fn sys_fallocate(cx: &Context<'_>, fd: Fd, mode: Flags, offset: i64, len: i64) -> SysResult<()> {
     let description = cx.files().get(fd)?;
     let result = match description.object() {
         Object::Node(file) => {
@@ -498,7 +514,7 @@ pub fn sys_fallocate(cx: &Context<'_>, fd: Fd, mode: Flags, offset: i64, len: i6
 }
 
 /// `fadvise64(2)`: advice changes nothing that a program can see; wrong advice is refused.
-pub fn sys_fadvise64(cx: &Context<'_>, fd: Fd, _offset: i64, len: i64, advice: i32) -> SysResult<()> {
+pub(crate) fn sys_fadvise64(cx: &Context<'_>, fd: Fd, _offset: i64, len: i64, advice: i32) -> SysResult<()> {
     let description = cx.files().get(fd)?;
     if description.is_path_only() {
         return Err(Errno::EBADF.into());
@@ -513,7 +529,7 @@ pub fn sys_fadvise64(cx: &Context<'_>, fd: Fd, _offset: i64, len: i64, advice: i
 }
 
 /// `readahead(2)`: pages come in when they are asked for; what cannot be read ahead is refused.
-pub fn sys_readahead(cx: &Context<'_>, fd: Fd, _offset: i64, _count: usize) -> SysResult<()> {
+pub(crate) fn sys_readahead(cx: &Context<'_>, fd: Fd, _offset: i64, _count: usize) -> SysResult<()> {
     let description = cx.files().get(fd)?;
     if !description.readable() {
         return Err(Errno::EBADF.into());

@@ -16,7 +16,7 @@ use crate::proc::{Capability, CloseOnExec, Object};
 use crate::{Context, SysResult, tty};
 
 /// `ioctl(2)`.
-pub fn sys_ioctl(cx: &Context<'_>, fd: Fd, request: u32, argument: u64) -> SysResult<i64> {
+pub(crate) fn sys_ioctl(cx: &Context<'_>, fd: Fd, request: u32, argument: u64) -> SysResult<i64> {
     let description = cx.files().get(fd)?;
     if description.is_path_only() {
         return Err(Errno::EBADF.into());
@@ -87,7 +87,7 @@ fn node(cx: &Context<'_>, file: &OpenFile, request: u32, at: UserAddr) -> SysRes
 
 /// Says whether this is `/dev/random` or `/dev/urandom` (1:8, 1:9).
 fn is_random(file: &OpenFile) -> bool {
-    matches!(super::stat::split_device(file.node().metadata().rdev), (1, 8 | 9))
+    matches!(vfs::fs::dev::parts(file.node().metadata().rdev), (1, 8 | 9))
 }
 
 /// Requests on the random device (`random(4)`).

@@ -19,7 +19,7 @@ use crate::{Context, SysResult};
 const NAME_MAX: usize = 255 - 6;
 
 /// `memfd_create(2)`.
-pub fn sys_memfd_create(cx: &Context<'_>, name: UserAddr, flags: Flags) -> SysResult<i32> {
+pub(crate) fn sys_memfd_create(cx: &Context<'_>, name: UserAddr, flags: Flags) -> SysResult<i32> {
     let flags = flags.0;
     if flags & !(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_NOEXEC_SEAL | MFD_EXEC) != 0
         || flags & MFD_EXEC != 0 && flags & MFD_NOEXEC_SEAL != 0

@@ -27,8 +27,11 @@ pub(crate) struct FileSystemType {
     /// It needs no disk (`nodev` in `/proc/filesystems`).
     pub virtual_: bool,
     /// Makes one, from the options in `mount(2)`'s data.
-    make: Option<fn(&Arc<System>, &[u8]) -> Result<Arc<dyn FileSystem>>>,
+    make: Option<Make>,
 }
+
+/// Makes a file system from the options in `mount(2)`'s data.
+type Make = fn(&Arc<System>, &[u8]) -> Result<Arc<dyn FileSystem>>;
 
 /// Every type, in the order of `/proc/filesystems`.
 pub(crate) const FILE_SYSTEMS: &[FileSystemType] = &[
@@ -73,7 +76,7 @@ fn options_of(flags: u64) -> MountOptions {
 }
 
 /// `mount(2)`.
-pub fn sys_mount(
+pub(crate) fn sys_mount(
     cx: &Context<'_>,
     source: UserAddr,
     target: UserPath,
@@ -173,7 +176,7 @@ fn source_place(origin: &Origin<'_>, source: &[u8]) -> Result<Place> {
 }
 
 /// `umount2(2)`.
-pub fn sys_umount2(cx: &Context<'_>, target: UserPath, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_umount2(cx: &Context<'_>, target: UserPath, flags: Flags) -> SysResult<()> {
     let flags = flags.0;
     if flags & !(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL.into());

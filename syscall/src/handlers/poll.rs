@@ -108,7 +108,12 @@ fn wait_for(
 }
 
 /// `poll(2)`.
-pub fn sys_poll(cx: &Context<'_>, fds: UserPtr<Pollfd, InOut>, count: u32, timeout: i32) -> SysResult<usize> {
+pub(crate) fn sys_poll(
+    cx: &Context<'_>,
+    fds: UserPtr<Pollfd, InOut>,
+    count: u32,
+    timeout: i32,
+) -> SysResult<usize> {
     let limit = Limit::after_ms(cx, timeout);
     poll_until(cx, fds, count, limit)
 }
@@ -195,7 +200,7 @@ fn write_left(cx: &Context<'_>, time: UserPtr<Timespec, InOut>, limit: Limit) {
 }
 
 /// `ppoll(2)`.
-pub fn sys_ppoll(
+pub(crate) fn sys_ppoll(
     cx: &Context<'_>,
     fds: UserPtr<Pollfd, InOut>,
     count: u32,
@@ -290,7 +295,7 @@ fn select(cx: &Context<'_>, count: i32, at: [UserAddr; 3], limit: Limit) -> SysR
 }
 
 /// `select(2)`: tells how much time was left.
-pub fn sys_select(
+pub(crate) fn sys_select(
     cx: &Context<'_>,
     count: i32,
     read: UserAddr,
@@ -322,7 +327,7 @@ pub fn sys_select(
 }
 
 /// `pselect6(2)`: the sixth argument points to the address and size of the signal set.
-pub fn sys_pselect6(
+pub(crate) fn sys_pselect6(
     cx: &Context<'_>,
     count: i32,
     read: UserAddr,
@@ -347,7 +352,7 @@ pub fn sys_pselect6(
 }
 
 /// `epoll_create(2)`: the size only has to be positive.
-pub fn sys_epoll_create(cx: &Context<'_>, size: i32) -> SysResult<i32> {
+pub(crate) fn sys_epoll_create(cx: &Context<'_>, size: i32) -> SysResult<i32> {
     if size <= 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -355,7 +360,7 @@ pub fn sys_epoll_create(cx: &Context<'_>, size: i32) -> SysResult<i32> {
 }
 
 /// `epoll_create1(2)`.
-pub fn sys_epoll_create1(cx: &Context<'_>, flags: Flags) -> SysResult<i32> {
+pub(crate) fn sys_epoll_create1(cx: &Context<'_>, flags: Flags) -> SysResult<i32> {
     if flags.0 & !EPOLL_CLOEXEC != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -367,7 +372,7 @@ fn epoll_create(cx: &Context<'_>, close: CloseOnExec) -> SysResult<i32> {
 }
 
 /// `epoll_ctl(2)`.
-pub fn sys_epoll_ctl(
+pub(crate) fn sys_epoll_ctl(
     cx: &Context<'_>,
     epfd: Fd,
     operation: i32,
@@ -452,10 +457,7 @@ fn epoll_wait(
         }
     };
     let result = match limit {
-        Limit::Now => {
-            let mut step = step;
-            step().map_err(SysError::from)
-        }
+        Limit::Now => step().map_err(SysError::from),
         _ => block::until_ready(cx, epoll.waiters(), Readiness::READ, limit.deadline(), step),
     };
     match result {
@@ -466,7 +468,7 @@ fn epoll_wait(
 }
 
 /// `epoll_wait(2)`.
-pub fn sys_epoll_wait(
+pub(crate) fn sys_epoll_wait(
     cx: &Context<'_>,
     epfd: Fd,
     events: UserPtr<EpollEvent, Out>,
@@ -477,7 +479,7 @@ pub fn sys_epoll_wait(
 }
 
 /// `epoll_pwait(2)`.
-pub fn sys_epoll_pwait(
+pub(crate) fn sys_epoll_pwait(
     cx: &Context<'_>,
     epfd: Fd,
     events: UserPtr<EpollEvent, Out>,
@@ -491,7 +493,7 @@ pub fn sys_epoll_pwait(
 }
 
 /// `epoll_pwait2(2)`: the time span as `timespec`.
-pub fn sys_epoll_pwait2(
+pub(crate) fn sys_epoll_pwait2(
     cx: &Context<'_>,
     epfd: Fd,
     events: UserPtr<EpollEvent, Out>,

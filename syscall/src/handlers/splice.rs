@@ -70,7 +70,7 @@ fn consumed(file: &OpenFile, position: &mut Position, start: u64, bytes: usize) 
 }
 
 /// `sendfile(2)`: from a file to anything that can be written.
-pub fn sys_sendfile(
+pub(crate) fn sys_sendfile(
     cx: &Context<'_>,
     out: Fd,
     input: Fd,
@@ -134,7 +134,7 @@ fn send(
 }
 
 /// `copy_file_range(2)`.
-pub fn sys_copy_file_range(
+pub(crate) fn sys_copy_file_range(
     cx: &Context<'_>,
     input: Fd,
     in_offset: UserPtr<i64, InOut>,
@@ -202,7 +202,7 @@ pub fn sys_copy_file_range(
 const SPLICE_FLAGS: u32 = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
 
 /// `splice(2)`: one side at least is a pipe.
-pub fn sys_splice(
+pub(crate) fn sys_splice(
     cx: &Context<'_>,
     input: Fd,
     in_offset: UserPtr<i64, InOut>,
@@ -381,7 +381,7 @@ fn give(cx: &Context<'_>, to: &Description, end: &PipeEnd, bytes: &[u8]) -> SysR
 }
 
 /// `tee(2)`.
-pub fn sys_tee(cx: &Context<'_>, input: Fd, out: Fd, len: usize, flags: Flags) -> SysResult<usize> {
+pub(crate) fn sys_tee(cx: &Context<'_>, input: Fd, out: Fd, len: usize, flags: Flags) -> SysResult<usize> {
     if flags.0 & !SPLICE_FLAGS != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -410,7 +410,7 @@ pub fn sys_tee(cx: &Context<'_>, input: Fd, out: Fd, len: usize, flags: Flags) -
 
 /// `vmsplice(2)`: memory into a pipe, or a pipe into memory. The bytes are copied, which a program cannot tell from a
 /// gift that it keeps its hands off.
-pub fn sys_vmsplice(
+pub(crate) fn sys_vmsplice(
     cx: &Context<'_>,
     fd: Fd,
     vector: UserPtr<Iovec, In>,

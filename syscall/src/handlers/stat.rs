@@ -10,26 +10,13 @@ use abi::mount::{
     ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_NOSYMFOLLOW, ST_RDONLY, ST_RELATIME,
     ST_VALID, Statfs,
 };
+use vfs::fs::dev;
 use vfs::{FileSystemStatus, Follow, Kind, Metadata, Mount, MountOptions, Time, Want};
 use zerocopy::FromZeros;
 
 use super::at::{self, CWD, Origin, Target};
 use crate::decode::{Fd, Flags, Out, OutBuf, UserPath, UserPtr};
 use crate::{Context, SysResult};
-
-/// Splits a device number as `stat(2)` encodes it into major and minor.
-#[expect(clippy::cast_possible_truncation, reason = "32 bits each")]
-pub(crate) const fn split_device(device: u64) -> (u32, u32) {
-    let major = (device >> 8 & 0xfff) | (device >> 32 & !0xfff);
-    let minor = (device & 0xff) | (device >> 12 & !0xff);
-    (major as u32, minor as u32)
-}
-
-/// Joins major and minor to a device number as `stat(2)` encodes it.
-pub(crate) const fn join_device(major: u32, minor: u32) -> u64 {
-    let (major, minor) = (major as u64, minor as u64);
-    (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
-}
 
 fn stat_of(m: &Metadata) -> Stat {
     Stat {
@@ -54,12 +41,12 @@ fn stat_of(m: &Metadata) -> Stat {
 }
 
 /// `stat(2)`.
-pub fn sys_stat(cx: &Context<'_>, path: UserPath, to: UserPtr<Stat, Out>) -> SysResult<()> {
+pub(crate) fn sys_stat(cx: &Context<'_>, path: UserPath, to: UserPtr<Stat, Out>) -> SysResult<()> {
     stat_path(cx, path, to, Follow::Yes)
 }
 
 /// `lstat(2)`.
-pub fn sys_lstat(cx: &Context<'_>, path: UserPath, to: UserPtr<Stat, Out>) -> SysResult<()> {
+pub(crate) fn sys_lstat(cx: &Context<'_>, path: UserPath, to: UserPtr<Stat, Out>) -> SysResult<()> {
     stat_path(cx, path, to, Follow::No)
 }
 
@@ -70,13 +57,13 @@ fn stat_path(cx: &Context<'_>, path: UserPath, to: UserPtr<Stat, Out>, follow: F
 }
 
 /// `fstat(2)`.
-pub fn sys_fstat(cx: &Context<'_>, fd: Fd, to: UserPtr<Stat, Out>) -> SysResult<()> {
+pub(crate) fn sys_fstat(cx: &Context<'_>, fd: Fd, to: UserPtr<Stat, Out>) -> SysResult<()> {
     let metadata = cx.files().get(fd)?.metadata();
     Ok(to.write(cx, &stat_of(&metadata))?)
 }
 
 /// `newfstatat(2)`. The path comes before the flags, as on Linux.
-pub fn sys_newfstatat(
+pub(crate) fn sys_newfstatat(
     cx: &Context<'_>,
     fd: Fd,
     path: UserPath,
@@ -115,7 +102,7 @@ pub(crate) const fn follow(flags: u32) -> Follow {
 }
 
 /// `statx(2)`.
-pub fn sys_statx(
+pub(crate) fn sys_statx(
     cx: &Context<'_>,
     fd: Fd,
     path: UserPath,
@@ -152,8 +139,8 @@ pub fn sys_statx(
     if mask & STATX_DIOALIGN != 0 && matches!(m.kind, Kind::File | Kind::BlockDevice) {
         x.stx_mask |= STATX_DIOALIGN;
     }
-    (x.stx_rdev_major, x.stx_rdev_minor) = split_device(m.rdev);
-    (x.stx_dev_major, x.stx_dev_minor) = split_device(m.dev);
+    (x.stx_rdev_major, x.stx_rdev_minor) = dev::parts(m.rdev);
+    (x.stx_dev_major, x.stx_dev_minor) = dev::parts(m.dev);
     if let Some(place) = place {
         x.stx_mnt_id = u64::from(place.mount.id);
         if place.is_mount_root() {
@@ -168,7 +155,7 @@ fn statx_time(time: Time) -> StatxTimestamp {
 }
 
 /// `statfs(2)`.
-pub fn sys_statfs(cx: &Context<'_>, path: UserPath, to: UserPtr<Statfs, Out>) -> SysResult<()> {
+pub(crate) fn sys_statfs(cx: &Context<'_>, path: UserPath, to: UserPtr<Statfs, Out>) -> SysResult<()> {
     let path = at::read_path(cx, path)?;
     let place = Origin::cwd(cx).walk().lookup(&path, Follow::Yes)?;
     let status = place.mount.tree.file_system.status();
@@ -176,7 +163,7 @@ pub fn sys_statfs(cx: &Context<'_>, path: UserPath, to: UserPtr<Statfs, Out>) ->
 }
 
 /// `fstatfs(2)`.
-pub fn sys_fstatfs(cx: &Context<'_>, fd: Fd, to: UserPtr<Statfs, Out>) -> SysResult<()> {
+pub(crate) fn sys_fstatfs(cx: &Context<'_>, fd: Fd, to: UserPtr<Statfs, Out>) -> SysResult<()> {
     let description = cx.files().get(fd)?;
     let (status, flags) = match description.place() {
         Some(place) => (place.mount.tree.file_system.status(), mount_flags(&place.mount)),
@@ -225,17 +212,23 @@ fn statfs_of(status: &FileSystemStatus, flags: u64) -> Statfs {
 }
 
 /// `access(2)`.
-pub fn sys_access(cx: &Context<'_>, path: UserPath, mode: u32) -> SysResult<()> {
+pub(crate) fn sys_access(cx: &Context<'_>, path: UserPath, mode: u32) -> SysResult<()> {
     access(cx, CWD, path, mode, 0)
 }
 
 /// `faccessat(2)`, the system call: three arguments.
-pub fn sys_faccessat(cx: &Context<'_>, fd: Fd, path: UserPath, mode: u32) -> SysResult<()> {
+pub(crate) fn sys_faccessat(cx: &Context<'_>, fd: Fd, path: UserPath, mode: u32) -> SysResult<()> {
     access(cx, fd, path, mode, 0)
 }
 
 /// `faccessat2(2)`.
-pub fn sys_faccessat2(cx: &Context<'_>, fd: Fd, path: UserPath, mode: u32, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_faccessat2(
+    cx: &Context<'_>,
+    fd: Fd,
+    path: UserPath,
+    mode: u32,
+    flags: Flags,
+) -> SysResult<()> {
     access(cx, fd, path, mode, flags.0)
 }
 
@@ -261,12 +254,12 @@ fn access(cx: &Context<'_>, fd: Fd, path: UserPath, mode: u32, flags: u32) -> Sy
 }
 
 /// `readlink(2)`.
-pub fn sys_readlink(cx: &Context<'_>, path: UserPath, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_readlink(cx: &Context<'_>, path: UserPath, to: OutBuf) -> SysResult<usize> {
     readlink(cx, CWD, path, to)
 }
 
 /// `readlinkat(2)`.
-pub fn sys_readlinkat(cx: &Context<'_>, fd: Fd, path: UserPath, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_readlinkat(cx: &Context<'_>, fd: Fd, path: UserPath, to: OutBuf) -> SysResult<usize> {
     readlink(cx, fd, path, to)
 }
 
@@ -293,7 +286,7 @@ fn readlink(cx: &Context<'_>, fd: Fd, path: UserPath, to: OutBuf) -> SysResult<u
 }
 
 /// `ustat(2)`: finds a mounted file system by its device number.
-pub fn sys_ustat(cx: &Context<'_>, device: u32, to: UserPtr<[u8; 32], Out>) -> SysResult<()> {
+pub(crate) fn sys_ustat(cx: &Context<'_>, device: u32, to: UserPtr<[u8; 32], Out>) -> SysResult<()> {
     let mounts = cx.system().vfs.mount_list();
     let system = mounts.iter().map(|m| &m.tree.file_system).find(|f| f.dev() == u64::from(device));
     let status = system.ok_or(Errno::EINVAL)?.status();

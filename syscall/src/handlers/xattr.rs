@@ -106,7 +106,7 @@ fn remove(cx: &Context<'_>, which: &Which, name: UserAddr) -> SysResult<()> {
 }
 
 /// `setxattr(2)`.
-pub fn sys_setxattr(
+pub(crate) fn sys_setxattr(
     cx: &Context<'_>,
     path: UserPath,
     name: UserAddr,
@@ -117,7 +117,7 @@ pub fn sys_setxattr(
 }
 
 /// `lsetxattr(2)`.
-pub fn sys_lsetxattr(
+pub(crate) fn sys_lsetxattr(
     cx: &Context<'_>,
     path: UserPath,
     name: UserAddr,
@@ -128,51 +128,62 @@ pub fn sys_lsetxattr(
 }
 
 /// `fsetxattr(2)`.
-pub fn sys_fsetxattr(cx: &Context<'_>, fd: Fd, name: UserAddr, value: InBuf, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_fsetxattr(
+    cx: &Context<'_>,
+    fd: Fd,
+    name: UserAddr,
+    value: InBuf,
+    flags: Flags,
+) -> SysResult<()> {
     set(cx, &Which::Descriptor(fd), name, value, flags)
 }
 
 /// `getxattr(2)`.
-pub fn sys_getxattr(cx: &Context<'_>, path: UserPath, name: UserAddr, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_getxattr(cx: &Context<'_>, path: UserPath, name: UserAddr, to: OutBuf) -> SysResult<usize> {
     get(cx, &Which::Path(path, Follow::Yes), name, to)
 }
 
 /// `lgetxattr(2)`.
-pub fn sys_lgetxattr(cx: &Context<'_>, path: UserPath, name: UserAddr, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_lgetxattr(
+    cx: &Context<'_>,
+    path: UserPath,
+    name: UserAddr,
+    to: OutBuf,
+) -> SysResult<usize> {
     get(cx, &Which::Path(path, Follow::No), name, to)
 }
 
 /// `fgetxattr(2)`.
-pub fn sys_fgetxattr(cx: &Context<'_>, fd: Fd, name: UserAddr, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_fgetxattr(cx: &Context<'_>, fd: Fd, name: UserAddr, to: OutBuf) -> SysResult<usize> {
     get(cx, &Which::Descriptor(fd), name, to)
 }
 
 /// `listxattr(2)`.
-pub fn sys_listxattr(cx: &Context<'_>, path: UserPath, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_listxattr(cx: &Context<'_>, path: UserPath, to: OutBuf) -> SysResult<usize> {
     list(cx, &Which::Path(path, Follow::Yes), to)
 }
 
 /// `llistxattr(2)`.
-pub fn sys_llistxattr(cx: &Context<'_>, path: UserPath, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_llistxattr(cx: &Context<'_>, path: UserPath, to: OutBuf) -> SysResult<usize> {
     list(cx, &Which::Path(path, Follow::No), to)
 }
 
 /// `flistxattr(2)`.
-pub fn sys_flistxattr(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_flistxattr(cx: &Context<'_>, fd: Fd, to: OutBuf) -> SysResult<usize> {
     list(cx, &Which::Descriptor(fd), to)
 }
 
 /// `removexattr(2)`.
-pub fn sys_removexattr(cx: &Context<'_>, path: UserPath, name: UserAddr) -> SysResult<()> {
+pub(crate) fn sys_removexattr(cx: &Context<'_>, path: UserPath, name: UserAddr) -> SysResult<()> {
     remove(cx, &Which::Path(path, Follow::Yes), name)
 }
 
 /// `lremovexattr(2)`.
-pub fn sys_lremovexattr(cx: &Context<'_>, path: UserPath, name: UserAddr) -> SysResult<()> {
+pub(crate) fn sys_lremovexattr(cx: &Context<'_>, path: UserPath, name: UserAddr) -> SysResult<()> {
     remove(cx, &Which::Path(path, Follow::No), name)
 }
 
 /// `fremovexattr(2)`.
-pub fn sys_fremovexattr(cx: &Context<'_>, fd: Fd, name: UserAddr) -> SysResult<()> {
+pub(crate) fn sys_fremovexattr(cx: &Context<'_>, fd: Fd, name: UserAddr) -> SysResult<()> {
     remove(cx, &Which::Descriptor(fd), name)
 }
