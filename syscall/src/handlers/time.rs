@@ -21,6 +21,9 @@ const TICK_NS: u64 = 4_000_000;
 /// Nanoseconds of a clock tick as applications count them (`USER_HZ` 100).
 pub(crate) const USER_TICK_NS: u64 = 10_000_000;
 
+/// Shortest wait for processor time to be used up: it stands still while the kernel looks at it.
+const CPU_TIME_STEP_NS: u64 = 250_000;
+
 /// What the system keeps of time beside the machine's clock.
 #[derive(Default)]
 pub struct SystemTime {
@@ -88,9 +91,10 @@ impl Base {
     pub(crate) fn monotonic_at(&self, target: u64, now: u64, platform: &Platform) -> u64 {
         let left = target.saturating_sub(now);
         let wait = match self {
-            Self::Realtime | Self::Monotonic | Self::Thread(..) => left,
+            Self::Realtime | Self::Monotonic => left,
+            Self::Thread(..) => left.max(CPU_TIME_STEP_NS),
             // All processors together may use time up.
-            Self::Process(..) => left / u64::from(platform.info.cpus.max(1)),
+            Self::Process(..) => (left / u64::from(platform.info.cpus.max(1))).max(CPU_TIME_STEP_NS),
         };
         platform.clock.monotonic_ns().saturating_add(wait)
     }
