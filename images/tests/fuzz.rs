@@ -64,7 +64,8 @@ fn visit(image: &Image, nid: u64, depth: usize, left: &mut usize) {
 fn fuzz_images() {
     let end = Instant::now() + Duration::from_secs(setting("HULL_FUZZ_SECONDS").unwrap_or(5));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let mut seed = setting("HULL_FUZZ_SEED").unwrap_or_else(|| u64::from(now.subsec_nanos()) << 20 | now.as_secs());
+    let mut seed =
+        setting("HULL_FUZZ_SEED").unwrap_or_else(|| u64::from(now.subsec_nanos()) << 20 | now.as_secs());
     let original = sample();
     let path = std::env::temp_dir().join(format!("hull-fuzz-{}", std::process::id()));
     while Instant::now() < end {

@@ -17,7 +17,7 @@ pub const QEMU_VARIABLE: &str = "HULL_QEMU";
 const COMMAND_LINE_MAX: usize = 1600;
 /// An image above this share of the memory is attached as a disk: a module is copied before the machine starts
 /// (some 3 ms a megabyte under QEMU) and takes its memory for good.
-const MODULE_SHARE: u64 = 2;
+const MODULE_SHARE: u64 = 8;
 /// Smallest memory of a machine in bytes: what QEMU's firmware and the kernel need to say anything at all.
 pub const MEMORY_MIN: u64 = 4 << 20;
 

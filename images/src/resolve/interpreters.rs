@@ -151,7 +151,7 @@ fn python(c: &mut Collector<'_>, given: &Path, real: &Path, real_name: &str) -> 
             continue;
         }
         // The standard library's own tests, build files and headers are for Python's developers.
-        let skip = ["test", "tests", "idle_test", "site-packages", "ensurepip", "lib2to3/tests"];
+        let skip = ["test", "tests", "idle_test", "site-packages", "lib2to3/tests"];
         // Compiled code for `python -O` is made again where it is wanted.
         let is_config = |name: &str| {
             let optimised = name.ends_with(".opt-1.pyc") || name.ends_with(".opt-2.pyc");
