@@ -460,9 +460,9 @@ syscalls! {
     [326 285] copy_file_range => splice::sys_copy_file_range(Fd, UserPtr<i64, InOut>, Fd, UserPtr<i64, InOut>, usize, Flags) : Full;
     [327 286] preadv2 => io::sys_preadv2(Fd, UserPtr<abi::fs::Iovec, In>, usize, i64, u64, Flags) : Full;
     [328 287] pwritev2 => io::sys_pwritev2(Fd, UserPtr<abi::fs::Iovec, In>, usize, i64, u64, Flags) : Full;
-    [329 288] pkey_mprotect : Absent("no protection keys");
-    [330 289] pkey_alloc : Absent("no protection keys");
-    [331 290] pkey_free : Absent("no protection keys");
+    [329 288] pkey_mprotect => mm::sys_pkey_mprotect(UserAddr, u64, Flags, i32) : Partial("no protection keys, as on a processor without them");
+    [330 289] pkey_alloc => mm::sys_pkey_alloc(Flags64, Flags64) : Partial("no protection keys, as on a processor without them");
+    [331 290] pkey_free => mm::sys_pkey_free(i32) : Partial("no protection keys, as on a processor without them");
     [332 291] statx => stat::sys_statx(Fd, UserPath, Flags, u32, UserPtr<abi::fs::Statx, Out>) : Full;
     [333 292] io_pgetevents : Absent("AIO arrives with disks");
     [334 293] rseq => rseq::sys_rseq(UserAddr, u32, Flags, u32) : Full;

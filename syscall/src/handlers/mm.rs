@@ -8,7 +8,7 @@ use abi::mm::*;
 use abi::{Errno, Result};
 use hal::{PAGE_SIZE, PageRange, Prot as PageProt, UserAddr};
 
-use crate::decode::{Fd, Flags, Out, UserPtr};
+use crate::decode::{Fd, Flags, Flags64, Out, UserPtr};
 use crate::proc::{Capability, Description, Resource};
 use crate::vm::{
     Advice, AreaFlags, Backing, FileSource, Invalidate, LockMode, MMAP_MIN_ADDR, MapRequest, PageSource,
@@ -576,4 +576,25 @@ pub fn sys_move_pages(
         status.add(i).write(cx, &on_node)?;
     }
     Ok(())
+}
+
+/// `pkey_alloc(2)`: what Linux answers where the processor has no protection keys.
+pub fn sys_pkey_alloc(_: &Context<'_>, flags: Flags64, rights: Flags64) -> SysResult<i32> {
+    if flags.0 != 0 || rights.0 & !u64::from(PKEY_ACCESS_MASK) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    Err(Errno::ENOSPC.into())
+}
+
+/// `pkey_free(2)`: no key was ever given out.
+pub fn sys_pkey_free(_: &Context<'_>, _key: i32) -> SysResult<()> {
+    Err(Errno::EINVAL.into())
+}
+
+/// `pkey_mprotect(2)`: without a key, that is with key -1, `mprotect(2)`.
+pub fn sys_pkey_mprotect(cx: &Context<'_>, at: UserAddr, len: u64, prot: Flags, key: i32) -> SysResult<()> {
+    if key != -1 {
+        return Err(Errno::EINVAL.into());
+    }
+    sys_mprotect(cx, at, len, prot)
 }
