@@ -21,6 +21,7 @@ mod system;
 mod task;
 mod usage;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -86,9 +87,9 @@ impl fmt::Write for Text {
 }
 
 /// Writes a set of processors as a list (`0-3,5`).
-fn cpu_list(set: u64) -> alloc::string::String {
+fn cpu_list(set: u64) -> String {
     use fmt::Write as _;
-    let mut text = alloc::string::String::new();
+    let mut text = String::new();
     let mut at = 0;
     while at < 64 {
         if set >> at & 1 == 0 {
@@ -105,7 +106,7 @@ fn cpu_list(set: u64) -> alloc::string::String {
 }
 
 /// Writes a set of processors as a mask in groups of 32 bits, as wide as the machine has processors (`%*pb`).
-fn cpu_mask(set: u64, cpus: u32) -> alloc::string::String {
+fn cpu_mask(set: u64, cpus: u32) -> String {
     if cpus > 32 {
         let high = usize::try_from((cpus - 32).div_ceil(4)).unwrap_or(8);
         alloc::format!("{:0high$x},{:08x}", set >> 32, set & 0xffff_ffff)

@@ -1,5 +1,6 @@
 //! `/proc/PID/net` (`proc_pid_net(5)`): the files of a system that has no network yet, which are their headings.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 
 use vfs::fs::synthetic::{Entry, Folder};
@@ -26,7 +27,7 @@ const ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tM
 const PACKET: &str = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n";
 
 /// Returns a line as long as the others of its file: they all have the same length on Linux.
-fn padded(text: &str, width: usize) -> alloc::string::String {
+fn padded(text: &str, width: usize) -> String {
     alloc::format!("{text:<width$}\n")
 }
 

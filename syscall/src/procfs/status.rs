@@ -211,8 +211,12 @@ pub(super) fn stat(subject: &Subject, caller: &Caller<'_>) -> Result<Text> {
 }
 
 /// Returns the controlling terminal's device number, as `stat` encodes it, and its foreground process group.
-fn terminal(_: &Subject) -> (u32, i32) {
-    (0, -1)
+fn terminal(subject: &Subject) -> (u64, i32) {
+    let session = subject.process.state.lock().session;
+    match subject.system().files.sessions.terminal(session) {
+        Some(terminal) => (terminal.device(), terminal.session().1.cast_signed()),
+        None => (0, -1),
+    }
 }
 
 /// `proc_pid_schedstat(5)`: time on a processor, time waiting for one (not counted here), turns.

@@ -62,7 +62,8 @@ fn cpuinfo(system: &System) -> Text {
     for cpu in 0..info.cpus {
         put!(text, "processor\t: {cpu}\nvendor_id\t: {}\n", one.vendor);
         put!(text, "cpu family\t: {}\nmodel\t\t: {}\n", one.family, one.model);
-        put!(text, "model name\t: {}\nstepping\t: {}\n", one.name, one.stepping);
+        let name = if one.name.is_empty() { "unknown" } else { &one.name };
+        put!(text, "model name\t: {name}\nstepping\t: {}\n", one.stepping);
         put!(text, "cpu MHz\t\t: {}.{:03}\n", info.tsc_khz / 1000, info.tsc_khz % 1000);
         put!(text, "physical id\t: 0\nsiblings\t: {0}\ncore id\t\t: {cpu}\ncpu cores\t: {0}\n", info.cpus);
         put!(text, "apicid\t\t: {cpu}\ninitial apicid\t: {cpu}\n");

@@ -91,6 +91,7 @@ impl Vm {
         let line = |area: &Area| {
             let mut offset = 0;
             let mut name = SourceName::default();
+            let special = matches!(area.backing, Backing::Special(..));
             match &area.backing {
                 Backing::Source(source, first) => {
                     name = source.name();
@@ -105,7 +106,9 @@ impl Vm {
                 }
                 Backing::Anonymous => {}
             }
-            let &Area { start, end, prot, may, flags, .. } = area;
+            let &Area { start, end, prot, may, mut flags, .. } = area;
+            // LINUX: what the kernel supplies counts as private, though nobody copies it.
+            flags.set(AreaFlags::SHARED, flags.contains(AreaFlags::SHARED) && !special);
             MapLine { start, end, prot, may, flags, offset, name }
         };
         state.areas.iter().map(line).collect()
@@ -135,8 +138,13 @@ impl Vm {
         if mapped.frame == self.zero {
             return;
         }
+        let references = match mapped.frame.references() {
+            // Pages of the image are not counted: taken as mapped once, as they are by a single process.
+            uncounted if uncounted >= u32::MAX >> 1 => 3,
+            counted => counted,
+        };
         // One reference is `mapped`'s own.
-        let sharers = u64::from(mapped.frame.references().saturating_sub(1)).max(1);
+        let sharers = u64::from(references.saturating_sub(1)).max(1);
         let file = match &area.backing {
             Backing::Source(source, _) => {
                 source.resident(area.page_index(page.0)).is_some_and(|f| f == mapped.frame)
