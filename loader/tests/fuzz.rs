@@ -32,7 +32,8 @@ fn setting(name: &str) -> Option<u64> {
 fn fuzz_programs() {
     let end = Instant::now() + Duration::from_secs(setting("HULL_FUZZ_SECONDS").unwrap_or(5));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let mut seed = setting("HULL_FUZZ_SEED").unwrap_or_else(|| u64::from(now.subsec_nanos()) << 20 | now.as_secs());
+    let mut seed =
+        setting("HULL_FUZZ_SEED").unwrap_or_else(|| u64::from(now.subsec_nanos()) << 20 | now.as_secs());
     let samples: Vec<Vec<u8>> = ["/bin/true", "/lib64/ld-linux-x86-64.so.2", "/bin/sh"]
         .iter()
         .filter_map(|path| std::fs::read(path).ok())
@@ -41,7 +42,8 @@ fn fuzz_programs() {
         seed = seed.wrapping_add(1);
         let result = std::panic::catch_unwind(|| {
             let mut numbers = Numbers(seed | 1);
-            let mut bytes = samples.get(numbers.below(samples.len())).cloned().unwrap_or_else(|| vec![0; 4096]);
+            let mut bytes =
+                samples.get(numbers.below(samples.len())).cloned().unwrap_or_else(|| vec![0; 4096]);
             for _ in 0..=numbers.below(8) {
                 // Most of the rules are about the first bytes.
                 let reach = [64, 1024, bytes.len()][numbers.below(3)].min(bytes.len());

@@ -31,7 +31,8 @@ fn parse(line: &str) -> Option<App> {
     }
     let (head, command) = line.split_once(": ")?;
     let (name, options) = head.split_once(" [").map_or((head, ""), |(n, o)| (n, o.trim_end_matches(']')));
-    let (command, stdin) = command.rsplit_once(" < ").map_or((command, None), |(c, f)| (c, Some(f.to_owned())));
+    let (command, stdin) =
+        command.rsplit_once(" < ").map_or((command, None), |(c, f)| (c, Some(f.to_owned())));
     Some(App {
         name: name.trim_end_matches('?').to_owned(),
         options: words(options),
@@ -57,7 +58,10 @@ fn check(cx: &Context, app: &App) -> Outcome {
         return Outcome::Failed(problem);
     }
     let Some(program) = app.command.first().and_then(|name| resolve(name, &dir)) else {
-        return Outcome::Skipped(format!("{} is not installed", app.command.first().map_or("", String::as_str)));
+        return Outcome::Skipped(format!(
+            "{} is not installed",
+            app.command.first().map_or("", String::as_str)
+        ));
     };
     let stdin = app.stdin.as_ref().and_then(|file| std::fs::read(dir.join(file)).ok()).unwrap_or_default();
     let mut here = host_command(&program);
@@ -81,7 +85,9 @@ fn check(cx: &Context, app: &App) -> Outcome {
         line[0] = program.to_string_lossy().into_owned();
     }
     let outcome = match machine.run(&line, &stdin) {
-        Ok(guest) if guest.status == host.status && (app.status_only || guest.stdout == host.stdout) => Outcome::Passed,
+        Ok(guest) if guest.status == host.status && (app.status_only || guest.stdout == host.stdout) => {
+            Outcome::Passed
+        }
         Ok(guest) => Outcome::Failed(format!(
             "Linux: {}, Hull: {}\n{}{}",
             host.status_text(),
@@ -217,18 +223,33 @@ fn data(dir: &Path) -> Result<(), String> {
         ("tree/sub/deep/three", &random[..5000]),
         ("archive.tar", &archive()),
         // gzip of "words words words\n", with no name and no time.
-        ("words.gz", &[
-            31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 43, 207, 47, 74, 41, 86, 40, 71, 144, 92, 0, 105, 107, 11, 165, 18, 0, 0, 0,
-        ]),
+        (
+            "words.gz",
+            &[
+                31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 43, 207, 47, 74, 41, 86, 40, 71, 144, 92, 0, 105, 107, 11,
+                165, 18, 0, 0, 0,
+            ],
+        ),
     ];
     for (name, bytes) in files {
         std::fs::write(dir.join(name), bytes).map_err(fail)?;
     }
     std::os::unix::fs::symlink("../words.txt", dir.join("tree/link")).map_err(fail)?;
     let mut touch = std::process::Command::new("touch");
-    command::must(touch.args(["-h", "-d", "@1600000000"]).arg(dir.join("tree/link")), Duration::from_secs(10))?;
+    command::must(
+        touch.args(["-h", "-d", "@1600000000"]).arg(dir.join("tree/link")),
+        Duration::from_secs(10),
+    )?;
     // Contents first: writing a file changes its folder's time.
-    for name in files.iter().map(|(name, _)| *name).chain(["tree/sub/deep", "tree/sub", "tree", "chain/link", "chain", "empty", "."]) {
+    for name in files.iter().map(|(name, _)| *name).chain([
+        "tree/sub/deep",
+        "tree/sub",
+        "tree",
+        "chain/link",
+        "chain",
+        "empty",
+        ".",
+    ]) {
         let path = dir.join(name);
         let mode = if path.is_dir() || *name == *"script.sh" { 0o755 } else { 0o644 };
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(fail)?;
@@ -280,7 +301,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<String> = include_str!("../apps.list").lines().filter_map(parse).map(|a| a.name).collect();
+        let mut names: Vec<String> =
+            include_str!("../apps.list").lines().filter_map(parse).map(|a| a.name).collect();
         let count = names.len();
         names.sort();
         names.dedup();

@@ -46,7 +46,9 @@ fn wrong(metadata: &str) -> Result<(), String> {
             problems.push(format!("{name} is not among the crates of the project"));
             continue;
         };
-        for to in dependencies.iter().filter(|d| allowed.contains_key(d.as_str()) && !edges.contains(&d.as_str())) {
+        for to in
+            dependencies.iter().filter(|d| allowed.contains_key(d.as_str()) && !edges.contains(&d.as_str()))
+        {
             problems.push(format!("{name} must not depend on {to}"));
         }
     }

@@ -33,7 +33,8 @@ impl Output {
 
     /// The status in words.
     pub fn status_text(&self) -> String {
-        self.status.map_or_else(|| format!("no end after {} s", self.took.as_secs()), |s| format!("status {s}"))
+        self.status
+            .map_or_else(|| format!("no end after {} s", self.took.as_secs()), |s| format!("status {s}"))
     }
 }
 
@@ -156,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_signal_is_128_and_its_number() {
-        let output = run(Command::new("sh").args(["-c", "kill -SEGV $$"]), b"", Duration::from_secs(5)).unwrap();
+        let output =
+            run(Command::new("sh").args(["-c", "kill -SEGV $$"]), b"", Duration::from_secs(5)).unwrap();
         assert_eq!(output.status, Some(139));
     }
 }

@@ -48,7 +48,8 @@ fn find(dir: &Path) -> Vec<Program> {
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
     paths.sort();
     paths
 }
@@ -57,7 +58,9 @@ fn describe(source: PathBuf, text: &str) -> Program {
     let head = |key: &str| {
         text.lines().take(12).find_map(|line| line.strip_prefix(&format!("// {key}: "))).unwrap_or_default()
     };
-    let part = |path: Option<&Path>| path.and_then(Path::file_stem).unwrap_or_default().to_string_lossy().into_owned();
+    let part = |path: Option<&Path>| {
+        path.and_then(Path::file_stem).unwrap_or_default().to_string_lossy().into_owned()
+    };
     Program {
         name: format!("guest/{}/{}", part(source.parent()), part(Some(&source))),
         build: words(head("build")),
@@ -112,7 +115,9 @@ fn check(cx: &Context, program: &Program) -> Outcome {
     let limit = Duration::from_secs(30);
     let host = match command::run(&mut here, program.stdin.as_bytes(), limit) {
         Ok(output) if output.status.is_some() => output,
-        Ok(output) => return Outcome::Failed(format!("on Linux: {}\n{}", output.status_text(), output.tail(10))),
+        Ok(output) => {
+            return Outcome::Failed(format!("on Linux: {}\n{}", output.status_text(), output.tail(10)));
+        }
         Err(problem) => return Outcome::Failed(problem),
     };
     let machine = match Machine::new(cx, Duration::from_secs(60)) {
@@ -142,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_program_says_how_it_is_built_and_run() {
-        let text = "// build: -static musl\n// args: a 'b c'\n// machine: --cpus 2\n// stdin: x\\ny\nint main;\n";
+        let text =
+            "// build: -static musl\n// args: a 'b c'\n// machine: --cpus 2\n// stdin: x\\ny\nint main;\n";
         let program = describe(PathBuf::from("tests/guest/io/read.c"), text);
         assert_eq!(program.name, "guest/io/read");
         assert_eq!(program.build, ["-static", "musl"]);

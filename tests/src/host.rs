@@ -34,9 +34,8 @@ pub fn clippy(cx: &Context, report: &Report) {
     report.check(cx, "clippy/host", || {
         passes(&cx.root, &[&["clippy", "-q", "--all-targets"], &deny[..]].concat(), 1800)
     });
-    report.check(cx, "clippy/bare", || {
-        passes(&cx.root, &[&["clippy", "-q"], BARE, &deny[..]].concat(), 1800)
-    });
+    report
+        .check(cx, "clippy/bare", || passes(&cx.root, &[&["clippy", "-q"], BARE, &deny[..]].concat(), 1800));
     report.check(cx, "clippy/pure", || {
         passes(&cx.root, &[&["check", "-q", "--target", "x86_64-unknown-none"], PURE].concat(), 1800)
     });

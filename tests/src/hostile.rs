@@ -8,7 +8,8 @@ use crate::machine::Machine;
 use crate::stage::{Context, Outcome, Report};
 
 /// What must appear nowhere: the marks of a program that lost control.
-const PANICS: &[&str] = &["panicked at", "RUST_BACKTRACE", "stack backtrace", "Hull panic", "kernel panic", "internal error"];
+const PANICS: &[&str] =
+    &["panicked at", "RUST_BACKTRACE", "stack backtrace", "Hull panic", "kernel panic", "internal error"];
 
 /// A wrong command line and a word that its message must hold.
 const USAGE: &[(&str, &[&str], &str)] = &[
@@ -83,7 +84,9 @@ fn damage(bytes: &[u8], kind: &str, round: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let len = bytes.len().max(1);
     match kind {
-        "truncated" => bytes.truncate([0, 3, 16, 63, 64, 100, 4095, 4096, 5000, len / 2, len - 1][round % 11].min(len)),
+        "truncated" => {
+            bytes.truncate([0, 3, 16, 63, 64, 100, 4095, 4096, 5000, len / 2, len - 1][round % 11].min(len))
+        }
         "flipped" => {
             // The headers are where damage is interesting; the step is odd, so each round hits other places.
             for i in 0..3 {
@@ -104,7 +107,12 @@ fn rounds(cx: &Context) -> usize {
 }
 
 /// Runs each damaged file: whatever it does, the tool and the kernel keep their heads.
-fn each(cx: &Context, kind: &str, original: &Path, run: impl Fn(&Path) -> Result<Output, Outcome>) -> Outcome {
+fn each(
+    cx: &Context,
+    kind: &str,
+    original: &Path,
+    run: impl Fn(&Path) -> Result<Output, Outcome>,
+) -> Outcome {
     let Ok(bytes) = std::fs::read(original) else {
         return Outcome::Skipped(format!("{} cannot be read", original.display()));
     };
@@ -149,7 +157,9 @@ fn images(cx: &Context, kind: &str) -> Outcome {
         Ok(output) => return Outcome::Failed(format!("the image was not built:\n{}", output.tail(10))),
         Err(problem) => return Outcome::Failed(problem),
     }
-    each(cx, kind, &image, |path| machine(cx)?.run(&[path.to_string_lossy().into_owned()], b"").map_err(Outcome::Failed))
+    each(cx, kind, &image, |path| {
+        machine(cx)?.run(&[path.to_string_lossy().into_owned()], b"").map_err(Outcome::Failed)
+    })
 }
 
 /// Too little memory for the program: it ends with a report, at every size.

@@ -23,7 +23,8 @@ pub fn run(cx: &Context, report: &Report) {
 
 /// Files of the project, without what is built and what git keeps.
 fn collect(root: &Path, dir: &Path, files: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
     entries.sort();
     for path in entries {
         let hidden = path.file_name().is_some_and(|n| n == ".git" || n == "target" || n == "Cargo.lock");
@@ -56,12 +57,19 @@ fn is_rust(name: &str) -> bool {
 
 /// Pure crates forbid unsafe code at their root; nobody else allows it.
 fn unsafe_code(name: &str, text: &str) -> Option<String> {
-    if !is_rust(name) || UNSAFE.iter().any(|allowed| name.starts_with(allowed)) || name.starts_with("tests/guest/") {
+    if !is_rust(name)
+        || UNSAFE.iter().any(|allowed| name.starts_with(allowed))
+        || name.starts_with("tests/guest/")
+    {
         return None;
     }
     let root = matches!(
         name,
-        "vfs/src/lib.rs" | "net/src/lib.rs" | "loader/src/lib.rs" | "syscall/src/lib.rs" | "syscall/abi/src/lib.rs"
+        "vfs/src/lib.rs"
+            | "net/src/lib.rs"
+            | "loader/src/lib.rs"
+            | "syscall/src/lib.rs"
+            | "syscall/abi/src/lib.rs"
     );
     if root && !text.contains("#![forbid(unsafe_code)]") {
         return Some("the crate does not forbid unsafe code".into());

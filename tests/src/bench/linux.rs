@@ -107,7 +107,19 @@ fn cpio(entries: &[Entry<'_>]) -> Vec<u8> {
     for (inode, (name, mode, bytes, device)) in entries.iter().chain([&end]).enumerate() {
         let mut header = String::from("070701");
         for field in [
-            inode, *mode as usize, 0, 0, 1, 0, bytes.len(), 0, 0, device.0 as usize, device.1 as usize, name.len() + 1, 0,
+            inode,
+            *mode as usize,
+            0,
+            0,
+            1,
+            0,
+            bytes.len(),
+            0,
+            0,
+            device.0 as usize,
+            device.1 as usize,
+            name.len() + 1,
+            0,
         ] {
             header.push_str(&format!("{field:08X}"));
         }

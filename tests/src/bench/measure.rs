@@ -79,7 +79,9 @@ fn emulator_memory(id: u32) -> f64 {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
         if read("comm").starts_with("qemu-system") {
             let status = read("status");
-            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+            let peak = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
             most = most.max(peak.unwrap_or(0.0) / 1024.0);
         }
         for thread in std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {

@@ -61,7 +61,11 @@ impl Bench {
 fn build(cx: &Context, dir: &Path, source: &str, name: &str, flags: &[&str]) -> Result<PathBuf, String> {
     let out = dir.join(name);
     let mut command = Command::new("gcc");
-    command.args(["-O2", "-pthread", "-o"]).arg(&out).arg(cx.root.join("tests/bench").join(source)).args(flags);
+    command
+        .args(["-O2", "-pthread", "-o"])
+        .arg(&out)
+        .arg(cx.root.join("tests/bench").join(source))
+        .args(flags);
     must(&mut command, Duration::from_secs(120))?;
     Ok(out)
 }
@@ -128,7 +132,8 @@ fn boot(bench: &Bench, program: &Path, name: &str, table: &mut Table) -> Result<
     table.add(&format!("memory of the emulator, {name}"), "MB", row(|r| r.memory_mb));
     eprintln!("boot, {name}: instructions");
     let long = Duration::from_secs(120);
-    let count = |line: &str| line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    let count =
+        |line: &str| line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or(f64::NAN);
     let ours = first_line(&mut bench.hull(program, MEMORY, true, &[]), "hello", long)?;
     let theirs = first_line(&mut bench.linux(program, MEMORY, true, &[])?, "hello", long)?;
     let millions = (count(&ours.line) / 1e6, count(&theirs.line) / 1e6);
@@ -140,7 +145,8 @@ fn memory(bench: &Bench, program: &Path, table: &mut Table) -> Result<(), String
     let limit = Duration::from_secs(12);
     eprintln!("smallest memory: Hull");
     let ours = smallest(2, 64, |mb| {
-        first_line(&mut bench.hull(program, mb, false, &[]), "hello", limit).is_ok_and(|r| r.status == Some(0))
+        first_line(&mut bench.hull(program, mb, false, &[]), "hello", limit)
+            .is_ok_and(|r| r.status == Some(0))
     });
     eprintln!("smallest memory: Linux");
     let theirs = smallest(32, 256, |mb| {
@@ -151,7 +157,9 @@ fn memory(bench: &Bench, program: &Path, table: &mut Table) -> Result<(), String
 }
 
 fn sizes(cx: &Context, bench: &Bench, table: &mut Table) {
-    let size = |path: &Path| std::fs::metadata(path).map_or(f64::NAN, |m| f64::from(u32::try_from(m.len()).unwrap_or(0)));
+    let size = |path: &Path| {
+        std::fs::metadata(path).map_or(f64::NAN, |m| f64::from(u32::try_from(m.len()).unwrap_or(0)))
+    };
     let kernel = cx.target().join("x86_64-unknown-none/release/kernel");
     let stripped = bench.dir.join("kernel-stripped");
     let _ = must(Command::new("strip").arg("-o").arg(&stripped).arg(&kernel), Duration::from_secs(60));

@@ -44,7 +44,8 @@ impl Table {
     /// Adds a row with a remark.
     pub(super) fn add_with(&mut self, name: &str, unit: &str, (hull, linux): (f64, f64), remark: &str) {
         let others = OTHERS.iter().find(|(row, _)| *row == name).map_or("", |(_, text)| text);
-        let remark = [others, remark].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+        let remark =
+            [others, remark].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
         eprintln!("  {name}: Hull {} {unit}, Linux {} {unit}", short(hull), short(linux));
         let ratio = if linux > 0.0 { format!("{:.3}", hull / linux) } else { "-".into() };
         self.0.push([name.into(), unit.into(), short(hull), short(linux), ratio, remark]);
@@ -57,7 +58,8 @@ impl Table {
         let width = |column: usize| rows().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..6).map(width).collect();
         for (i, row) in rows().enumerate() {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             println!("| {} |", cells.join(" | "));
             if i == 0 {
                 println!("|{}|", widths.iter().map(|w| "-".repeat(w + 2)).collect::<Vec<_>>().join("|"));
