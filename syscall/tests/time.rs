@@ -58,7 +58,7 @@ mod tests {
         machine.fake.clock.advance(5_000_000);
         assert_eq!(machine.call("read", &[fd, at, 8]), Ok(8));
         assert!(word(&machine, at) >= 6);
-        assert_eq!(machine.call("timerfd_settime", &[0, 0, new, 0]), Err(Errno::EBADF));
+        assert_eq!(machine.call("timerfd_settime", &[77, 0, new, 0]), Err(Errno::EBADF));
     }
 
     #[test]

@@ -58,11 +58,11 @@ impl Key {
             return Err(Errno::EFAULT);
         }
         let vm = cx.vm();
-        if scope == Scope::Shared {
-            if let Some((object, page)) = vm.shared_page(at)? {
-                let offset = page.wrapping_mul(hal::PAGE_SIZE as u64) + at.page_offset() as u64;
-                return Ok(Self { object, offset });
-            }
+        if scope == Scope::Shared
+            && let Some((object, page)) = vm.shared_page(at)?
+        {
+            let offset = page.wrapping_mul(hal::PAGE_SIZE as u64) + at.page_offset() as u64;
+            return Ok(Self { object, offset });
         }
         Ok(Self { object: Arc::as_ptr(&vm).addr() as u64, offset: at.0 })
     }

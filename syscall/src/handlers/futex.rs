@@ -16,7 +16,7 @@ use crate::proc::{Capability, Thread};
 use crate::{Context, Restart, SysError, SysResult};
 
 /// `futex(2)`.
-pub fn sys_futex(
+pub(crate) fn sys_futex(
     cx: &Context<'_>,
     at: UserAddr,
     operation: Flags,
@@ -156,7 +156,7 @@ fn wake_op(cx: &Context<'_>, at: UserAddr, encoded: u32) -> Result<bool> {
 }
 
 /// `futex_waitv(2)`.
-pub fn sys_futex_waitv(
+pub(crate) fn sys_futex_waitv(
     cx: &Context<'_>,
     waiters: UserPtr<FutexWaitv, In>,
     count: u32,
@@ -194,7 +194,7 @@ pub fn sys_futex_waitv(
 }
 
 /// `set_robust_list(2)`.
-pub fn sys_set_robust_list(cx: &Context<'_>, head: UserAddr, len: usize) -> SysResult<()> {
+pub(crate) fn sys_set_robust_list(cx: &Context<'_>, head: UserAddr, len: usize) -> SysResult<()> {
     if len != size_of::<RobustListHead>() {
         return Err(Errno::EINVAL.into());
     }
@@ -203,7 +203,7 @@ pub fn sys_set_robust_list(cx: &Context<'_>, head: UserAddr, len: usize) -> SysR
 }
 
 /// `get_robust_list(2)`.
-pub fn sys_get_robust_list(
+pub(crate) fn sys_get_robust_list(
     cx: &Context<'_>,
     tid: i32,
     head: UserPtr<u64, Out>,

@@ -14,7 +14,7 @@ const REGISTRATIONS: i32 = MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED
 const PRIVATE: i32 = MEMBARRIER_CMD_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE;
 
 /// `membarrier(2)`.
-pub fn sys_membarrier(cx: &Context<'_>, command: i32, flags: Flags, _cpu: i32) -> SysResult<i32> {
+pub(crate) fn sys_membarrier(cx: &Context<'_>, command: i32, flags: Flags, _cpu: i32) -> SysResult<i32> {
     // The commands for restartable sequences come with those.
     if flags.0 != 0 {
         return Err(Errno::EINVAL.into());

@@ -1,8 +1,5 @@
 //! Memory: mapping, protecting, advising, locking.
 
-use alloc::sync::Arc;
-use alloc::vec;
-
 use abi::fs::{F_SEAL_FUTURE_WRITE, F_SEAL_WRITE};
 use abi::mm::*;
 use abi::{Errno, Result};
@@ -12,7 +9,7 @@ use crate::decode::{Fd, Flags, Flags64, Out, UserPtr};
 use crate::proc::{Capability, Description, Resource};
 use crate::vm::{
     Advice, AreaFlags, Backing, FileSource, Invalidate, LockMode, MMAP_MIN_ADDR, MapRequest, PageSource,
-    Place, Populate, RemapPlace, RemapRequest, SharedObject, SourceName, Stretch, Sync, Vm,
+    Place, Populate, RemapPlace, RemapRequest, SharedObject, SourceName, Stretch, Sync,
 };
 use crate::{Context, SysResult};
 
@@ -54,7 +51,7 @@ fn lock_limit(cx: &Context<'_>) -> u64 {
 }
 
 /// `mmap(2)`.
-pub fn sys_mmap(
+pub(crate) fn sys_mmap(
     cx: &Context<'_>,
     at: UserAddr,
     len: u64,
@@ -193,12 +190,12 @@ fn map_file(request: &mut MapRequest, description: &Description, flags: u32, fir
 }
 
 /// `munmap(2)`.
-pub fn sys_munmap(cx: &Context<'_>, at: UserAddr, len: u64) -> SysResult<()> {
+pub(crate) fn sys_munmap(cx: &Context<'_>, at: UserAddr, len: u64) -> SysResult<()> {
     Ok(cx.vm().unmap(at, len)?)
 }
 
 /// `mprotect(2)`.
-pub fn sys_mprotect(cx: &Context<'_>, at: UserAddr, len: u64, prot: Flags) -> SysResult<()> {
+pub(crate) fn sys_mprotect(cx: &Context<'_>, at: UserAddr, len: u64, prot: Flags) -> SysResult<()> {
     let grows = prot.0 & (PROT_GROWSDOWN | PROT_GROWSUP);
     if grows == PROT_GROWSDOWN | PROT_GROWSUP || !at.is_page_aligned() {
         return Err(Errno::EINVAL.into());
@@ -220,7 +217,7 @@ pub fn sys_mprotect(cx: &Context<'_>, at: UserAddr, len: u64, prot: Flags) -> Sy
 }
 
 /// `mremap(2)`.
-pub fn sys_mremap(
+pub(crate) fn sys_mremap(
     cx: &Context<'_>,
     at: UserAddr,
     old_len: u64,
@@ -247,7 +244,7 @@ pub fn sys_mremap(
 }
 
 /// `brk(2)`.
-pub fn sys_brk(cx: &Context<'_>, end: UserAddr) -> SysResult<u64> {
+pub(crate) fn sys_brk(cx: &Context<'_>, end: UserAddr) -> SysResult<u64> {
     Ok(cx.vm().brk(end, lock_limit(cx)).0)
 }
 
@@ -279,7 +276,7 @@ fn advice(number: i32) -> Option<Advice> {
 }
 
 /// `madvise(2)`.
-pub fn sys_madvise(cx: &Context<'_>, at: UserAddr, len: u64, number: i32) -> SysResult<()> {
+pub(crate) fn sys_madvise(cx: &Context<'_>, at: UserAddr, len: u64, number: i32) -> SysResult<()> {
     // Pages cannot be poisoned, and are never gathered into large ones behind the application's back.
     if POISON.contains(&number) || number == MADV_COLLAPSE {
         return Err(Errno::EINVAL.into());
@@ -298,7 +295,7 @@ pub fn sys_madvise(cx: &Context<'_>, at: UserAddr, len: u64, number: i32) -> Sys
 }
 
 /// `mincore(2)`.
-pub fn sys_mincore(cx: &Context<'_>, at: UserAddr, len: u64, to: UserPtr<u8, Out>) -> SysResult<()> {
+pub(crate) fn sys_mincore(cx: &Context<'_>, at: UserAddr, len: u64, to: UserPtr<u8, Out>) -> SysResult<()> {
     if !at.is_page_aligned() {
         return Err(Errno::EINVAL.into());
     }
@@ -318,7 +315,7 @@ pub fn sys_mincore(cx: &Context<'_>, at: UserAddr, len: u64, to: UserPtr<u8, Out
 }
 
 /// `msync(2)`.
-pub fn sys_msync(cx: &Context<'_>, at: UserAddr, len: u64, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_msync(cx: &Context<'_>, at: UserAddr, len: u64, flags: Flags) -> SysResult<()> {
     let flags = MsyncFlags::from_bits(flags.0).ok_or(Errno::EINVAL)?;
     if !at.is_page_aligned() || flags.contains(MsyncFlags::MS_ASYNC | MsyncFlags::MS_SYNC) {
         return Err(Errno::EINVAL.into());
@@ -354,12 +351,12 @@ fn lock(cx: &Context<'_>, at: UserAddr, len: u64, mode: LockMode) -> SysResult<(
 }
 
 /// `mlock(2)`.
-pub fn sys_mlock(cx: &Context<'_>, at: UserAddr, len: u64) -> SysResult<()> {
+pub(crate) fn sys_mlock(cx: &Context<'_>, at: UserAddr, len: u64) -> SysResult<()> {
     lock(cx, at, len, LockMode::Now)
 }
 
 /// `mlock2(2)`.
-pub fn sys_mlock2(cx: &Context<'_>, at: UserAddr, len: u64, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_mlock2(cx: &Context<'_>, at: UserAddr, len: u64, flags: Flags) -> SysResult<()> {
     match flags.0 {
         0 => lock(cx, at, len, LockMode::Now),
         MLOCK_ONFAULT => lock(cx, at, len, LockMode::OnFault),
@@ -368,7 +365,7 @@ pub fn sys_mlock2(cx: &Context<'_>, at: UserAddr, len: u64, flags: Flags) -> Sys
 }
 
 /// `munlock(2)`.
-pub fn sys_munlock(cx: &Context<'_>, at: UserAddr, len: u64) -> SysResult<()> {
+pub(crate) fn sys_munlock(cx: &Context<'_>, at: UserAddr, len: u64) -> SysResult<()> {
     let range = lock_range(at, len)?;
     if range.is_empty() {
         return Ok(());
@@ -377,7 +374,7 @@ pub fn sys_munlock(cx: &Context<'_>, at: UserAddr, len: u64) -> SysResult<()> {
 }
 
 /// `mlockall(2)`.
-pub fn sys_mlockall(cx: &Context<'_>, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_mlockall(cx: &Context<'_>, flags: Flags) -> SysResult<()> {
     let flags = MclFlags::from_bits(flags.0).ok_or(Errno::EINVAL)?;
     if flags.is_empty() || flags == MclFlags::MCL_ONFAULT {
         return Err(Errno::EINVAL.into());
@@ -392,13 +389,13 @@ pub fn sys_mlockall(cx: &Context<'_>, flags: Flags) -> SysResult<()> {
 }
 
 /// `munlockall(2)`.
-pub fn sys_munlockall(cx: &Context<'_>) -> SysResult<()> {
+pub(crate) fn sys_munlockall(cx: &Context<'_>) -> SysResult<()> {
     cx.vm().unlock_all();
     Ok(())
 }
 
 /// `remap_file_pages(2)`: Linux, too, makes separate mappings of it since 4.0.
-pub fn sys_remap_file_pages(
+pub(crate) fn sys_remap_file_pages(
     cx: &Context<'_>,
     at: UserAddr,
     len: u64,
@@ -415,171 +412,8 @@ pub fn sys_remap_file_pages(
     Ok(cx.vm().remap_pages(start, len, page, if lock { Populate::Yes } else { Populate::No })?)
 }
 
-/// The one memory node there is.
-const NODE: u64 = 1;
-
-/// Reads a mask of memory nodes; only node 0 exists.
-fn node_mask(cx: &Context<'_>, at: UserAddr, bits: u64) -> Result<u64> {
-    // LINUX: the count is one too large.
-    let bits = bits.saturating_sub(1);
-    if at.is_null() || bits == 0 {
-        return Ok(0);
-    }
-    if bits > PAGE * 8 {
-        return Err(Errno::EINVAL);
-    }
-    let words = usize::try_from(bits.div_ceil(64)).map_err(|_| Errno::EINVAL)?;
-    let mask = UserPtr::<u64, crate::decode::In>::new(at).read_many(cx, words)?;
-    let (first, rest) = mask.split_first().ok_or(Errno::EINVAL)?;
-    let used = if bits < 64 { first & ((1 << bits) - 1) } else { *first };
-    if used & !NODE != 0 || rest.iter().any(|&word| word != 0) {
-        return Err(Errno::EINVAL);
-    }
-    Ok(used)
-}
-
-/// Checks a memory policy: with one node every valid policy means the same.
-fn check_policy(cx: &Context<'_>, mode: u32, mask: UserAddr, bits: u64) -> Result<()> {
-    let flags = MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES | MPOL_F_NUMA_BALANCING;
-    let (mode, flags) = (mode & !flags, mode & flags);
-    let both = MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES;
-    if mode >= MPOL_MAX || flags & both == both {
-        return Err(Errno::EINVAL);
-    }
-    let nodes = node_mask(cx, mask, bits)?;
-    match mode {
-        MPOL_DEFAULT | MPOL_LOCAL if nodes != 0 => Err(Errno::EINVAL),
-        MPOL_BIND | MPOL_INTERLEAVE | MPOL_PREFERRED_MANY if nodes == 0 => Err(Errno::EINVAL),
-        _ => Ok(()),
-    }
-}
-
-/// `mbind(2)`.
-pub fn sys_mbind(
-    cx: &Context<'_>,
-    at: UserAddr,
-    len: u64,
-    mode: u32,
-    mask: UserAddr,
-    bits: u64,
-    flags: Flags,
-) -> SysResult<()> {
-    if flags.0 & !(MPOL_MF_STRICT | MPOL_MF_MOVE | MPOL_MF_MOVE_ALL) != 0 || !at.is_page_aligned() {
-        return Err(Errno::EINVAL.into());
-    }
-    if flags.0 & MPOL_MF_MOVE_ALL != 0 && !cx.credentials().can(Capability::SysNice) {
-        return Err(Errno::EPERM.into());
-    }
-    check_policy(cx, mode, mask, bits)?;
-    let range = PageRange::try_from_len(at, len).ok_or(Errno::EINVAL)?;
-    if range.is_empty() || cx.vm().is_mapped(range) { Ok(()) } else { Err(Errno::EFAULT.into()) }
-}
-
-/// `set_mempolicy(2)`.
-pub fn sys_set_mempolicy(cx: &Context<'_>, mode: u32, mask: UserAddr, bits: u64) -> SysResult<()> {
-    Ok(check_policy(cx, mode, mask, bits)?)
-}
-
-/// `get_mempolicy(2)`.
-pub fn sys_get_mempolicy(
-    cx: &Context<'_>,
-    mode: UserPtr<u32, Out>,
-    mask: UserAddr,
-    bits: u64,
-    at: UserAddr,
-    flags: Flags,
-) -> SysResult<()> {
-    let flags = flags.0;
-    if flags & !(MPOL_F_NODE | MPOL_F_ADDR | MPOL_F_MEMS_ALLOWED) != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let allowed = flags & MPOL_F_MEMS_ALLOWED != 0;
-    if allowed && flags & (MPOL_F_NODE | MPOL_F_ADDR) != 0 || !mask.is_null() && bits < 64 {
-        return Err(Errno::EINVAL.into());
-    }
-    if flags & MPOL_F_ADDR != 0 {
-        let range = PageRange::try_from_len(at.page(), PAGE).ok_or(Errno::EFAULT)?;
-        if !cx.vm().is_mapped(range) {
-            return Err(Errno::EFAULT.into());
-        }
-    } else if !at.is_null() || flags & MPOL_F_NODE != 0 {
-        // Asking for the next node of an interleaved policy needs such a policy.
-        return Err(Errno::EINVAL.into());
-    }
-    if let Some(mode) = mode.non_null() {
-        mode.write(cx, &MPOL_DEFAULT)?;
-    }
-    if !mask.is_null() {
-        let len = usize::try_from(bits.min(PAGE * 8).div_ceil(64) * 8).map_err(|_| Errno::EINVAL)?;
-        let mut bytes = vec![0; len];
-        bytes[0] = u8::from(allowed);
-        cx.memory().copy_out(mask, &bytes)?;
-    }
-    Ok(())
-}
-
-/// `set_mempolicy_home_node(2)`.
-pub fn sys_set_mempolicy_home_node(
-    _: &Context<'_>,
-    at: UserAddr,
-    len: u64,
-    node: u64,
-    flags: Flags,
-) -> SysResult<()> {
-    if !at.is_page_aligned() || flags.0 != 0 || node != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let end = UserAddr(len).page_up().and_then(|len| at.0.checked_add(len.0)).ok_or(Errno::EINVAL)?;
-    if end == at.0 {
-        return Ok(());
-    }
-    // Only ranges that mbind(2) bound to nodes have a home, and those it keeps unbound.
-    Err(Errno::ENOENT.into())
-}
-
-/// `move_pages(2)`, of the calling process: every page is on node 0.
-pub fn sys_move_pages(
-    cx: &Context<'_>,
-    pid: i32,
-    count: u64,
-    pages: UserPtr<u64, crate::decode::In>,
-    nodes: UserPtr<i32, crate::decode::In>,
-    status: UserPtr<i32, Out>,
-    flags: Flags,
-) -> SysResult<()> {
-    if flags.0 & !(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL) != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    if flags.0 & MPOL_MF_MOVE_ALL != 0 && !cx.credentials().can(Capability::SysNice) {
-        return Err(Errno::EPERM.into());
-    }
-    let vm: Arc<Vm> = if pid == 0 {
-        cx.vm()
-    } else {
-        let process = cx.system().process(pid.cast_unsigned()).ok_or(Errno::ESRCH)?;
-        process.try_vm().ok_or(Errno::EINVAL)?
-    };
-    for i in 0..usize::try_from(count).map_err(|_| Errno::E2BIG)? {
-        let at = UserAddr(pages.add(i).read(cx)?).page();
-        if !nodes.is_null() {
-            match nodes.add(i).read(cx)? {
-                0 => {}
-                _ => return Err(Errno::ENODEV.into()),
-            }
-        }
-        let on_node = match PageRange::try_from_len(at, PAGE) {
-            Some(range) if !vm.is_mapped(range) => -Errno::EFAULT.number(),
-            Some(_) if vm.space().lookup(at).is_none() => -Errno::ENOENT.number(),
-            Some(_) => 0,
-            None => -Errno::EFAULT.number(),
-        };
-        status.add(i).write(cx, &on_node)?;
-    }
-    Ok(())
-}
-
 /// `pkey_alloc(2)`: what Linux answers where the processor has no protection keys.
-pub fn sys_pkey_alloc(_: &Context<'_>, flags: Flags64, rights: Flags64) -> SysResult<i32> {
+pub(crate) fn sys_pkey_alloc(_: &Context<'_>, flags: Flags64, rights: Flags64) -> SysResult<i32> {
     if flags.0 != 0 || rights.0 & !u64::from(PKEY_ACCESS_MASK) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -587,12 +421,18 @@ pub fn sys_pkey_alloc(_: &Context<'_>, flags: Flags64, rights: Flags64) -> SysRe
 }
 
 /// `pkey_free(2)`: no key was ever given out.
-pub fn sys_pkey_free(_: &Context<'_>, _key: i32) -> SysResult<()> {
+pub(crate) fn sys_pkey_free(_: &Context<'_>, _key: i32) -> SysResult<()> {
     Err(Errno::EINVAL.into())
 }
 
 /// `pkey_mprotect(2)`: without a key, that is with key -1, `mprotect(2)`.
-pub fn sys_pkey_mprotect(cx: &Context<'_>, at: UserAddr, len: u64, prot: Flags, key: i32) -> SysResult<()> {
+pub(crate) fn sys_pkey_mprotect(
+    cx: &Context<'_>,
+    at: UserAddr,
+    len: u64,
+    prot: Flags,
+    key: i32,
+) -> SysResult<()> {
     if key != -1 {
         return Err(Errno::EINVAL.into());
     }

@@ -29,7 +29,7 @@ fn check_len(len: usize) -> Result<()> {
 }
 
 /// `rt_sigaction(2)`.
-pub fn sys_rt_sigaction(
+pub(crate) fn sys_rt_sigaction(
     cx: &Context<'_>,
     signal: Signal,
     new: UserPtr<KernelSigaction, In>,
@@ -77,7 +77,7 @@ pub fn sys_rt_sigaction(
 }
 
 /// `rt_sigprocmask(2)`.
-pub fn sys_rt_sigprocmask(
+pub(crate) fn sys_rt_sigprocmask(
     cx: &Context<'_>,
     how: i32,
     new: UserPtr<u64, In>,
@@ -103,7 +103,7 @@ pub fn sys_rt_sigprocmask(
 }
 
 /// `rt_sigpending(2)`.
-pub fn sys_rt_sigpending(cx: &Context<'_>, set: UserPtr<u64, Out>, len: usize) -> SysResult<()> {
+pub(crate) fn sys_rt_sigpending(cx: &Context<'_>, set: UserPtr<u64, Out>, len: usize) -> SysResult<()> {
     if len > SET_LEN {
         return Err(Errno::EINVAL.into());
     }
@@ -113,20 +113,20 @@ pub fn sys_rt_sigpending(cx: &Context<'_>, set: UserPtr<u64, Out>, len: usize) -
 }
 
 /// `rt_sigsuspend(2)`.
-pub fn sys_rt_sigsuspend(cx: &Context<'_>, set: UserPtr<u64, In>, len: usize) -> SysResult<()> {
+pub(crate) fn sys_rt_sigsuspend(cx: &Context<'_>, set: UserPtr<u64, In>, len: usize) -> SysResult<()> {
     check_len(len)?;
     let mask = set.read(cx)?;
     signal::with_mask(cx, Some(mask), || sys_pause(cx))
 }
 
 /// `pause(2)`.
-pub fn sys_pause(cx: &Context<'_>) -> SysResult<()> {
+pub(crate) fn sys_pause(cx: &Context<'_>) -> SysResult<()> {
     while block::park(cx, None) != Woken::Signal {}
     Err(SysError::Restart(Restart::NoHandler))
 }
 
 /// `rt_sigtimedwait(2)`.
-pub fn sys_rt_sigtimedwait(
+pub(crate) fn sys_rt_sigtimedwait(
     cx: &Context<'_>,
     set: UserPtr<u64, In>,
     info: UserPtr<Siginfo, Out>,
@@ -166,7 +166,7 @@ pub fn sys_rt_sigtimedwait(
 }
 
 /// `rt_sigreturn(2)`: the end of a handler.
-pub fn sys_rt_sigreturn(cx: &Context<'_>) -> Outcome {
+pub(crate) fn sys_rt_sigreturn(cx: &Context<'_>) -> Outcome {
     if signal::return_from_handler(cx).is_err() {
         cx.regs.borrow_mut().orig_rax = u64::MAX;
         signal::force_signal(cx.thread, Siginfo::kill(SIGSEGV, SI_KERNEL, 0, 0));
@@ -175,7 +175,7 @@ pub fn sys_rt_sigreturn(cx: &Context<'_>) -> Outcome {
 }
 
 /// `sigaltstack(2)`.
-pub fn sys_sigaltstack(
+pub(crate) fn sys_sigaltstack(
     cx: &Context<'_>,
     new: UserPtr<StackT, In>,
     old: UserPtr<StackT, Out>,
@@ -193,7 +193,7 @@ pub fn sys_sigaltstack(
 }
 
 /// `restart_syscall(2)`.
-pub fn sys_restart_syscall(cx: &Context<'_>) -> SysResult<i64> {
+pub(crate) fn sys_restart_syscall(cx: &Context<'_>) -> SysResult<i64> {
     match cx.thread.signals.take_continuation() {
         Some(continuation) => continuation(cx),
         None => Err(Errno::EINTR.into()),
@@ -238,7 +238,7 @@ fn find(cx: &Context<'_>, pid: i32) -> Result<Arc<Process>> {
 }
 
 /// `kill(2)`.
-pub fn sys_kill(cx: &Context<'_>, pid: i32, signal: Signal) -> SysResult<()> {
+pub(crate) fn sys_kill(cx: &Context<'_>, pid: i32, signal: Signal) -> SysResult<()> {
     let signal = signal.0;
     let info = from_sender(cx, signal, SI_USER);
     if pid == 1 {
@@ -285,7 +285,7 @@ fn send_to_thread(cx: &Context<'_>, tgid: i32, tid: i32, info: Siginfo, signal: 
 }
 
 /// `tgkill(2)`.
-pub fn sys_tgkill(cx: &Context<'_>, tgid: i32, tid: i32, signal: Signal) -> SysResult<()> {
+pub(crate) fn sys_tgkill(cx: &Context<'_>, tgid: i32, tid: i32, signal: Signal) -> SysResult<()> {
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -293,7 +293,7 @@ pub fn sys_tgkill(cx: &Context<'_>, tgid: i32, tid: i32, signal: Signal) -> SysR
 }
 
 /// `tkill(2)`.
-pub fn sys_tkill(cx: &Context<'_>, tid: i32, signal: Signal) -> SysResult<()> {
+pub(crate) fn sys_tkill(cx: &Context<'_>, tid: i32, signal: Signal) -> SysResult<()> {
     if tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -307,7 +307,7 @@ fn check_code(cx: &Context<'_>, info: &Siginfo, pid: u32) -> Result<()> {
 }
 
 /// `rt_sigqueueinfo(2)`.
-pub fn sys_rt_sigqueueinfo(
+pub(crate) fn sys_rt_sigqueueinfo(
     cx: &Context<'_>,
     pid: i32,
     signal: Signal,
@@ -320,7 +320,7 @@ pub fn sys_rt_sigqueueinfo(
 }
 
 /// `rt_tgsigqueueinfo(2)`.
-pub fn sys_rt_tgsigqueueinfo(
+pub(crate) fn sys_rt_tgsigqueueinfo(
     cx: &Context<'_>,
     tgid: i32,
     tid: i32,

@@ -203,13 +203,13 @@ pub(crate) fn timeval_ns(time: &Timeval) -> Result<u64> {
 }
 
 /// `clock_gettime(2)`.
-pub fn sys_clock_gettime(cx: &Context<'_>, clock: i32, to: UserPtr<Timespec, Out>) -> SysResult<()> {
+pub(crate) fn sys_clock_gettime(cx: &Context<'_>, clock: i32, to: UserPtr<Timespec, Out>) -> SysResult<()> {
     let now = named(cx, clock)?.base.now(cx.platform());
     Ok(to.write(cx, &timespec(now))?)
 }
 
 /// `clock_getres(2)`.
-pub fn sys_clock_getres(cx: &Context<'_>, clock: i32, to: UserPtr<Timespec, Out>) -> SysResult<()> {
+pub(crate) fn sys_clock_getres(cx: &Context<'_>, clock: i32, to: UserPtr<Timespec, Out>) -> SysResult<()> {
     // LINUX: the alarm clocks have a resolution only where an RTC can wake the machine.
     if matches!(clock, CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM) {
         return Err(Errno::EINVAL.into());
@@ -222,7 +222,7 @@ pub fn sys_clock_getres(cx: &Context<'_>, clock: i32, to: UserPtr<Timespec, Out>
 }
 
 /// `clock_settime(2)`.
-pub fn sys_clock_settime(cx: &Context<'_>, clock: i32, from: UserPtr<Timespec, In>) -> SysResult<()> {
+pub(crate) fn sys_clock_settime(cx: &Context<'_>, clock: i32, from: UserPtr<Timespec, In>) -> SysResult<()> {
     if clock != CLOCK_REALTIME && clock >= 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -251,7 +251,7 @@ fn set_realtime(cx: &Context<'_>, ns: u64) -> SysResult<()> {
 }
 
 /// `gettimeofday(2)`.
-pub fn sys_gettimeofday(
+pub(crate) fn sys_gettimeofday(
     cx: &Context<'_>,
     to: UserPtr<Timeval, Out>,
     zone: UserPtr<Timezone, Out>,
@@ -267,7 +267,7 @@ pub fn sys_gettimeofday(
 }
 
 /// `settimeofday(2)`.
-pub fn sys_settimeofday(
+pub(crate) fn sys_settimeofday(
     cx: &Context<'_>,
     from: UserPtr<Timeval, In>,
     zone: UserPtr<Timezone, In>,
@@ -288,7 +288,7 @@ pub fn sys_settimeofday(
 }
 
 /// `time(2)`.
-pub fn sys_time(cx: &Context<'_>, to: UserPtr<i64, Out>) -> SysResult<i64> {
+pub(crate) fn sys_time(cx: &Context<'_>, to: UserPtr<i64, Out>) -> SysResult<i64> {
     let now = timespec(cx.clock().realtime_ns()).tv_sec;
     if let Some(to) = to.non_null() {
         to.write(cx, &now)?;
@@ -297,7 +297,7 @@ pub fn sys_time(cx: &Context<'_>, to: UserPtr<i64, Out>) -> SysResult<i64> {
 }
 
 /// `times(2)`.
-pub fn sys_times(cx: &Context<'_>, to: UserPtr<Tms, Out>) -> SysResult<u64> {
+pub(crate) fn sys_times(cx: &Context<'_>, to: UserPtr<Tms, Out>) -> SysResult<u64> {
     if let Some(to) = to.non_null() {
         let own = cx.process().cpu_time();
         let children = cx.process().state.lock().children_time;
@@ -316,7 +316,7 @@ pub fn sys_times(cx: &Context<'_>, to: UserPtr<Tms, Out>) -> SysResult<u64> {
 }
 
 /// `nanosleep(2)`.
-pub fn sys_nanosleep(
+pub(crate) fn sys_nanosleep(
     cx: &Context<'_>,
     request: UserPtr<Timespec, In>,
     remaining: UserPtr<Timespec, Out>,
@@ -326,7 +326,7 @@ pub fn sys_nanosleep(
 }
 
 /// `clock_nanosleep(2)`.
-pub fn sys_clock_nanosleep(
+pub(crate) fn sys_clock_nanosleep(
     cx: &Context<'_>,
     clock: i32,
     flags: Flags,
@@ -396,12 +396,16 @@ fn sleep_until(cx: &Context<'_>, base: &Base, target: u64) -> Woken {
 }
 
 /// `adjtimex(2)`.
-pub fn sys_adjtimex(cx: &Context<'_>, state: UserPtr<Timex, InOut>) -> SysResult<i32> {
+pub(crate) fn sys_adjtimex(cx: &Context<'_>, state: UserPtr<Timex, InOut>) -> SysResult<i32> {
     sys_clock_adjtime(cx, CLOCK_REALTIME, state)
 }
 
 /// `clock_adjtime(2)`: tells the clock's state, and steps it (`ADJ_SETOFFSET`); its rate is fixed.
-pub fn sys_clock_adjtime(cx: &Context<'_>, clock: i32, state: UserPtr<Timex, InOut>) -> SysResult<i32> {
+pub(crate) fn sys_clock_adjtime(
+    cx: &Context<'_>,
+    clock: i32,
+    state: UserPtr<Timex, InOut>,
+) -> SysResult<i32> {
     let mut timex = state.read(cx)?;
     if clock != CLOCK_REALTIME {
         named(cx, clock)?;

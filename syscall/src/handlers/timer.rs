@@ -255,7 +255,7 @@ impl ProcessTimers {
 }
 
 /// `setitimer(2)`.
-pub fn sys_setitimer(
+pub(crate) fn sys_setitimer(
     cx: &Context<'_>,
     which: i32,
     new: UserPtr<Itimerval, In>,
@@ -270,7 +270,7 @@ pub fn sys_setitimer(
 }
 
 /// `getitimer(2)`.
-pub fn sys_getitimer(cx: &Context<'_>, which: i32, to: UserPtr<Itimerval, Out>) -> SysResult<()> {
+pub(crate) fn sys_getitimer(cx: &Context<'_>, which: i32, to: UserPtr<Itimerval, Out>) -> SysResult<()> {
     let alarm = cx.process().timers.interval(cx.process(), which).ok_or(Errno::EINVAL)?;
     Ok(to.write(cx, &itimerval(alarm.get()))?)
 }
@@ -289,7 +289,7 @@ fn write_interval(cx: &Context<'_>, to: UserPtr<Itimerval, Out>, setting: Settin
 }
 
 /// `alarm(2)`.
-pub fn sys_alarm(cx: &Context<'_>, seconds: u32) -> SysResult<u64> {
+pub(crate) fn sys_alarm(cx: &Context<'_>, seconds: u32) -> SysResult<u64> {
     let alarm = cx.process().timers.interval(cx.process(), ITIMER_REAL).ok_or(Errno::EINVAL)?;
     let second = super::time::SECOND;
     let before = alarm.set(u64::from(seconds) * second, 0, false).left;
@@ -327,7 +327,7 @@ fn notice(cx: &Context<'_>, event: &Sigevent) -> Result<Option<Notice>> {
 }
 
 /// `timer_create(2)`.
-pub fn sys_timer_create(
+pub(crate) fn sys_timer_create(
     cx: &Context<'_>,
     clock: i32,
     event: UserPtr<Sigevent, In>,
@@ -382,7 +382,7 @@ pub fn sys_timer_create(
 }
 
 /// `timer_settime(2)`.
-pub fn sys_timer_settime(
+pub(crate) fn sys_timer_settime(
     cx: &Context<'_>,
     id: i32,
     flags: Flags,
@@ -408,19 +408,19 @@ pub(crate) const fn itimerspec(setting: Setting) -> Itimerspec {
 }
 
 /// `timer_gettime(2)`.
-pub fn sys_timer_gettime(cx: &Context<'_>, id: i32, to: UserPtr<Itimerspec, Out>) -> SysResult<()> {
+pub(crate) fn sys_timer_gettime(cx: &Context<'_>, id: i32, to: UserPtr<Itimerspec, Out>) -> SysResult<()> {
     let timer = cx.process().timers.find(id).ok_or(Errno::EINVAL)?;
     Ok(to.write(cx, &itimerspec(timer.alarm.get()))?)
 }
 
 /// `timer_getoverrun(2)`.
-pub fn sys_timer_getoverrun(cx: &Context<'_>, id: i32) -> SysResult<i32> {
+pub(crate) fn sys_timer_getoverrun(cx: &Context<'_>, id: i32) -> SysResult<i32> {
     let timer = cx.process().timers.find(id).ok_or(Errno::EINVAL)?;
     Ok(timer.overrun.load(Ordering::Relaxed))
 }
 
 /// `timer_delete(2)`.
-pub fn sys_timer_delete(cx: &Context<'_>, id: i32) -> SysResult<()> {
+pub(crate) fn sys_timer_delete(cx: &Context<'_>, id: i32) -> SysResult<()> {
     let timer = cx.process().timers.state.lock().posix.remove(&id).ok_or(Errno::EINVAL)?;
     timer.alarm.set(0, 0, false);
     cx.process().pending.forget_timer(id);

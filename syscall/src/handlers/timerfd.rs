@@ -13,7 +13,7 @@ use crate::timerfd::TimerFd;
 use crate::{Context, SysResult};
 
 /// `timerfd_create(2)`.
-pub fn sys_timerfd_create(cx: &Context<'_>, clock: i32, flags: Flags) -> SysResult<i32> {
+pub(crate) fn sys_timerfd_create(cx: &Context<'_>, clock: i32, flags: Flags) -> SysResult<i32> {
     let clocks =
         [CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM];
     if flags.0 & !(TFD_CLOEXEC | TFD_NONBLOCK) != 0 || !clocks.contains(&clock) {
@@ -38,7 +38,7 @@ fn timer(cx: &Context<'_>, fd: Fd) -> Result<Arc<TimerFd>> {
 }
 
 /// `timerfd_settime(2)`.
-pub fn sys_timerfd_settime(
+pub(crate) fn sys_timerfd_settime(
     cx: &Context<'_>,
     fd: Fd,
     flags: Flags,
@@ -62,7 +62,7 @@ pub fn sys_timerfd_settime(
 }
 
 /// `timerfd_gettime(2)`.
-pub fn sys_timerfd_gettime(cx: &Context<'_>, fd: Fd, to: UserPtr<Itimerspec, Out>) -> SysResult<()> {
+pub(crate) fn sys_timerfd_gettime(cx: &Context<'_>, fd: Fd, to: UserPtr<Itimerspec, Out>) -> SysResult<()> {
     let timer = timer(cx, fd)?;
     Ok(to.write(cx, &itimerspec(timer.get()))?)
 }

@@ -11,8 +11,6 @@ mod frame;
 mod mask;
 mod pending;
 mod send;
-#[cfg(test)]
-mod tests;
 mod thread;
 
 pub use action::{Action, Default, Handlers, LAST, SignalSet, default_action};

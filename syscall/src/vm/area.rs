@@ -117,7 +117,7 @@ impl Area {
     }
 
     /// Returns the length in bytes.
-    pub const fn len(&self) -> u64 {
+    pub const fn len_bytes(&self) -> u64 {
         self.end - self.start
     }
 
@@ -183,6 +183,6 @@ impl Area {
             && self.prot == next.prot
             && self.may == next.may
             && self.flags == next.flags
-            && self.backing.continues(self.len() / PAGE, &next.backing)
+            && self.backing.continues(self.len_bytes() / PAGE, &next.backing)
     }
 }

@@ -75,15 +75,15 @@ impl Areas {
     }
 
     fn add_sums(&mut self, area: &Area) {
-        self.total += area.len();
-        self.data += if area.is_data() { area.len() } else { 0 };
-        self.locked += if area.flags.contains(AreaFlags::LOCKED) { area.len() } else { 0 };
+        self.total += area.len_bytes();
+        self.data += if area.is_data() { area.len_bytes() } else { 0 };
+        self.locked += if area.flags.contains(AreaFlags::LOCKED) { area.len_bytes() } else { 0 };
     }
 
     fn take_sums(&mut self, area: &Area) {
-        self.total -= area.len();
-        self.data -= if area.is_data() { area.len() } else { 0 };
-        self.locked -= if area.flags.contains(AreaFlags::LOCKED) { area.len() } else { 0 };
+        self.total -= area.len_bytes();
+        self.data -= if area.is_data() { area.len_bytes() } else { 0 };
+        self.locked -= if area.flags.contains(AreaFlags::LOCKED) { area.len_bytes() } else { 0 };
     }
 
     /// Puts an area where nothing is mapped, and joins it with its neighbours where they are alike.
@@ -227,7 +227,7 @@ impl Areas {
 
     /// Sums the sizes of areas that a test chooses.
     pub(super) fn sum(&self, test: impl Fn(&Area) -> bool) -> u64 {
-        self.map.values().filter(|a| test(a)).map(Area::len).sum()
+        self.map.values().filter(|a| test(a)).map(Area::len_bytes).sum()
     }
 
     /// Says whether any area may be written to and is not shared, in a range: what `RLIMIT_DATA` counts.

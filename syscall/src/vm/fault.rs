@@ -14,6 +14,8 @@ const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE: u64 = 512 * PAGE;
 /// Pages around a file page that are mapped with it if they are in memory; a power of two.
 const AROUND: u64 = 16;
+/// The same, as a length.
+const AROUND_LEN: usize = 16;
 
 impl Vm {
     /// Brings the page in.
@@ -98,11 +100,12 @@ impl Vm {
         if access != Access::Write {
             return self.install(page, self.zero.clone(), area.shared_prot());
         }
-        if page.0.is_multiple_of(LARGE) && self.wants_large(area, page) {
-            if let Ok(frames) = Frame::zeroed_large() {
-                self.space.map_large(page, frames, area.page_prot()).map_err(out_of_memory)?;
-                return Ok(LARGE / PAGE);
-            }
+        if page.0.is_multiple_of(LARGE)
+            && self.wants_large(area, page)
+            && let Ok(frames) = Frame::zeroed_large()
+        {
+            self.space.map_large(page, frames, area.page_prot()).map_err(out_of_memory)?;
+            return Ok(LARGE / PAGE);
         }
         self.install(page, Frame::zeroed().map_err(out_of_memory)?, area.page_prot())
     }
@@ -163,7 +166,7 @@ impl Vm {
         let window = page.0 & !(AROUND * PAGE - 1);
         let start = window.max(area.start);
         let end = (window + AROUND * PAGE).min(area.end);
-        let mut frames = [const { None }; AROUND as usize];
+        let mut frames = [const { None }; AROUND_LEN];
         let mut count = 0;
         for at in (start..end).step_by(PAGE_SIZE) {
             if at != page.0 {

@@ -154,16 +154,16 @@ impl Vm {
 
     /// Refuses a mapping beyond the limits, or of more memory than there is (`vm.overcommit_memory` 0).
     pub(super) fn check_limits(&self, state: &State, area: &Area, replaced: u64) -> Result<()> {
-        let total = (state.areas.total - replaced).saturating_add(area.len());
+        let total = (state.areas.total - replaced).saturating_add(area.len_bytes());
         if total > self.limits.address_space.load(Ordering::Relaxed) {
             return Err(Errno::ENOMEM);
         }
         if area.is_data()
-            && state.areas.data.saturating_add(area.len()) > self.limits.data.load(Ordering::Relaxed)
+            && state.areas.data.saturating_add(area.len_bytes()) > self.limits.data.load(Ordering::Relaxed)
         {
             return Err(Errno::ENOMEM);
         }
-        if area.is_accounted() && area.len() / PAGE > Frame::usage().total {
+        if area.is_accounted() && area.len_bytes() / PAGE > Frame::usage().total {
             return Err(Errno::ENOMEM);
         }
         Ok(())
@@ -213,7 +213,7 @@ impl Vm {
                     return None;
                 }
                 let start = pages.start.max(*first);
-                let end = pages.end.min(first + area.len() / PAGE);
+                let end = pages.end.min(first + area.len_bytes() / PAGE);
                 let at = area.start + start.checked_sub(*first)? * PAGE;
                 let range = PageRange::try_from_len(UserAddr(at), end.checked_sub(start)? * PAGE)?;
                 (!range.is_empty()).then_some(range)

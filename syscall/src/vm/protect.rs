@@ -68,13 +68,13 @@ impl Vm {
         let new = Area { prot, ..part.clone() };
         if new.is_data()
             && !part.is_data()
-            && state.areas.data.saturating_add(new.len()) > self.limits.data.load(Ordering::Relaxed)
+            && state.areas.data.saturating_add(new.len_bytes()) > self.limits.data.load(Ordering::Relaxed)
         {
             return Err(Errno::ENOMEM);
         }
         if new.is_accounted()
             && !part.is_accounted()
-            && new.len() / hal::PAGE_SIZE as u64 > hal::Frame::usage().total
+            && new.len_bytes() / hal::PAGE_SIZE as u64 > hal::Frame::usage().total
         {
             return Err(Errno::ENOMEM);
         }

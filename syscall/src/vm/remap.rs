@@ -155,7 +155,7 @@ impl Vm {
             && state.areas.is_free(grown)
             && state.areas.respects_gap(grown)
         {
-            let backing = area.backing.advanced(area.len() / hal::PAGE_SIZE as u64);
+            let backing = area.backing.advanced(area.len_bytes() / hal::PAGE_SIZE as u64);
             let more = Area { start: grown.start().0, end: grown.end().0, backing, ..area.clone() };
             state.areas.insert(more);
             state.note_peak();

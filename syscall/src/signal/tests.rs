@@ -1,1 +1,0 @@
-//! Signals on the host.
