@@ -172,7 +172,7 @@ syscalls! {
     [ 38 103] setitimer => timer::sys_setitimer(i32, UserPtr<Itimerval, In>, UserPtr<Itimerval, Out>) : Full;
     [ 39 172] getpid => identity::sys_getpid() : Full;
     [ 40  71] sendfile => splice::sys_sendfile(Fd, Fd, UserPtr<i64, InOut>, usize) : Full;
-    [ 41 198] socket => socket::sys_socket(i32, i32, i32) : Partial("no address family is there yet: EAFNOSUPPORT");
+    [ 41 198] socket => socket::sys_socket(i32, u32, i32) : Partial("no address family is there yet: EAFNOSUPPORT");
     [ 42 203] connect => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
     [ 43 202] accept => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
     [ 44 206] sendto => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
@@ -184,7 +184,7 @@ syscalls! {
     [ 50 201] listen => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
     [ 51 204] getsockname => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
     [ 52 205] getpeername => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
-    [ 53 199] socketpair => socket::sys_socketpair(i32, i32, i32) : Partial("no address family is there yet: EAFNOSUPPORT");
+    [ 53 199] socketpair => socket::sys_socketpair(i32, u32, i32) : Partial("no address family is there yet: EAFNOSUPPORT");
     [ 54 208] setsockopt => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
     [ 55 209] getsockopt => socket::sys_on_socket(Fd) : Partial("there are no sockets yet: ENOTSOCK");
     [ 56 220] clone => task::sys_clone(u64, u64, UserAddr, UserAddr, u64) : Partial("no namespaces, no tracing");
