@@ -8,8 +8,7 @@ use abi::fs::{
     F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID, F_RDLCK,
     F_SET_FILE_RW_HINT, F_SET_RW_HINT, F_SETFD, F_SETFL, F_SETLEASE, F_SETLK, F_SETLKW, F_SETOWN,
     F_SETOWN_EX, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, F_WRLCK, FASYNC, FD_CLOEXEC, FOwnerEx, Flock, LOCK_EX,
-    LOCK_NB, LOCK_SH, LOCK_UN, O_APPEND, O_CREAT, O_DIRECT, O_EXCL, O_NOCTTY, O_TRUNC, SEEK_CUR, SEEK_END,
-    SEEK_SET,
+    LOCK_NB, LOCK_SH, LOCK_UN, O_CREAT, O_DIRECT, O_EXCL, O_NOCTTY, O_TRUNC, SEEK_CUR, SEEK_END, SEEK_SET,
 };
 use abi::{Errno, Result};
 use hal::{Prot, Readiness, UserAddr};
@@ -101,7 +100,6 @@ fn set_flags(cx: &Context<'_>, fd: Fd, description: &Arc<Description>, flags: u3
     {
         return Err(Errno::EINVAL.into());
     }
-    let _ = O_APPEND;
     at::as_caller(cx, |caller| description.set_flags(flags, caller))?;
     if (old ^ flags) & FASYNC != 0 {
         super::fasync::switch(cx, fd, description, flags & FASYNC != 0);

@@ -58,7 +58,7 @@ fn detach(system: &System, session: u32) -> Option<Arc<Terminal>> {
     let group = {
         let mut state = terminal.state.lock();
         if state.session != session {
-            return Some(Arc::clone(&terminal)).filter(|_| false);
+            return None;
         }
         let group = state.foreground;
         (state.session, state.foreground) = (0, 0);

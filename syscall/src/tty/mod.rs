@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 
 use abi::signal::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
-use abi::tty::{TIOCPKT_FLUSHREAD, TIOCPKT_FLUSHWRITE, TIOCPKT_START, TIOCPKT_STOP, Winsize};
+use abi::tty::{TIOCPKT_FLUSHWRITE, TIOCPKT_START, TIOCPKT_STOP, VEOF, Winsize};
 use hal::sync::{Lock, rank};
 use hal::{ConsoleInput, Readiness, Stream, WaitQueue};
 use vfs::tty::{Events, Line, Output, default_termios};
@@ -171,7 +171,9 @@ impl Terminal {
             if !shown.is_empty() {
                 device.write(Stream::Output, &shown);
             }
-        } else if !shown.is_empty() || events.intersects(Events::FLUSH_OUTPUT | Events::STOPPED | Events::STARTED) {
+        } else if !shown.is_empty()
+            || events.intersects(Events::FLUSH_OUTPUT | Events::STOPPED | Events::STARTED)
+        {
             self.master_queue.wake(Readiness::READ | Readiness::PRI);
         }
         for (event, signal) in
@@ -204,7 +206,6 @@ impl Terminal {
                 }
             }
         }
-        let _ = TIOCPKT_FLUSHREAD;
     }
 
     fn signal(&self, group: u32, signal: i32) {
@@ -298,8 +299,13 @@ impl ConsoleInput for Terminal {
     }
 
     fn end(&self) {
-        // The other side is gone for good: whoever reads hears of the hang-up.
-        self.hang_up();
+        // Nobody types any more, but whoever watches still sees: that is the end of the file, not of the terminal.
+        {
+            let mut state = self.state.lock();
+            let end = state.line.termios().c_cc[VEOF];
+            state.ahead.push_back(end);
+        }
+        self.take_ahead();
     }
 
     fn resize(&self, rows: u16, columns: u16) {
