@@ -263,6 +263,15 @@ mod tests {
     }
 
     #[test]
+    fn locks_are_listed() {
+        let machine = machine();
+        let fd = machine.call("open", &[machine.path("/file"), 0o102, 0o644]).unwrap();
+        machine.call("flock", &[fd, 2]).unwrap();
+        assert_eq!(form(&read(&machine, "/proc/locks")), "0: FLOCK ADVISORY WRITE 0 0:0:0 0 EOF\n");
+        assert!(read(&machine, "/proc/locks").starts_with("1: FLOCK  ADVISORY  WRITE 2 "));
+    }
+
+    #[test]
     fn headings_of_the_network_are_linuxs() {
         let machine = machine();
         for file in ["dev", "tcp", "tcp6", "udp", "udp6", "unix", "route", "arp", "packet", "netlink"] {

@@ -26,6 +26,11 @@ impl FileKey {
         let m = node.metadata();
         Self { dev: m.dev, ino: m.ino }
     }
+
+    /// Returns the device and inode number.
+    pub const fn parts(&self) -> (u64, u64) {
+        (self.dev, self.ino)
+    }
 }
 
 /// Who holds a record lock.

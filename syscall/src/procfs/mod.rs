@@ -10,6 +10,7 @@ macro_rules! put {
 }
 
 mod descriptors;
+mod locks;
 mod meminfo;
 mod memory;
 mod mounts;

@@ -7,7 +7,7 @@ use hal::CpuTime;
 use vfs::fs::synthetic::{Entry, Folder};
 
 use super::usage::{self, Load};
-use super::{Text, meminfo, sysctl};
+use super::{Text, locks, meminfo, sysctl};
 use crate::handlers::system::{RELEASE, VERSION};
 use crate::handlers::time::{SECOND, USER_TICK_NS};
 use crate::system::{FIRST_PID, System};
@@ -29,6 +29,7 @@ pub(super) fn root(system: &Arc<System>) -> Folder {
         .with("diskstats", Entry::text(""))
         .with("filesystems", Entry::text(FILE_SYSTEMS))
         .with("loadavg", Entry::file_fn(0o444, move |_| Ok(loadavg(&self_system, &load).0)))
+        .with("locks", about(system, 0o444, locks::locks))
         .with("meminfo", about(system, 0o444, meminfo::meminfo))
         .with("mounts", Entry::link_to("self/mounts"))
         .with("net", Entry::link_to("self/net"))
