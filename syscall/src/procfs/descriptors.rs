@@ -24,7 +24,8 @@ pub(super) struct Descriptors {
 impl Descriptors {
     fn table(&self) -> Result<Arc<FdTable>> {
         self.subject.check().map_err(|_| Errno::ENOENT)?;
-        Ok(self.subject.thread().ok_or(Errno::ENOENT)?.files())
+        // A process that has ended has closed its descriptors.
+        Ok(self.subject.thread().map_or_else(Arc::default, |thread| thread.files()))
     }
 }
 

@@ -13,7 +13,8 @@ use crate::proc::{ExitState, Limit, Resource, Thread};
 use crate::signal::SignalSet;
 use crate::vm::{VmLayout, VmStatistics};
 
-/// Flag bits of `stat`: the address space is randomized; no `execve` since the fork.
+/// Flag bits of `stat`: the process is ending; its address space is randomized; no `execve` since the fork.
+const PF_EXITING: u32 = 4;
 const PF_RANDOMIZE: u32 = 0x0040_0000;
 const PF_FORKNOEXEC: u32 = 0x40;
 
@@ -86,7 +87,7 @@ pub(super) fn status(subject: &Subject, _: &Caller<'_>) -> Result<Text> {
     }
     let threads = process.state.lock().threads.len();
     let signals = signals(subject, thread);
-    put!(text, "Threads:\t{}\n", threads.max(usize::from(letter != 'Z')));
+    put!(text, "Threads:\t{}\n", threads.max(1));
     put!(text, "SigQ:\t{}/{}\n", signals.queued, process.limit(Resource::Sigpending));
     put!(text, "SigPnd:\t{:016x}\nShdPnd:\t{:016x}\n", signals.own, signals.shared);
     put!(text, "SigBlk:\t{:016x}\nSigIgn:\t{:016x}\n", signals.blocked, signals.ignored.0);
@@ -157,7 +158,8 @@ pub(super) fn stat(subject: &Subject, caller: &Caller<'_>) -> Result<Text> {
     text.push(trim(&name));
     put!(text, ") {letter} {} {group} {session} ", process.parent_pid());
     let (terminal, foreground) = terminal(subject);
-    let flags = PF_RANDOMIZE | if has_execed { 0 } else { PF_FORKNOEXEC };
+    let ending = if letter == 'Z' { PF_EXITING } else { 0 };
+    let flags = PF_RANDOMIZE | ending | if has_execed { 0 } else { PF_FORKNOEXEC };
     put!(text, "{terminal} {foreground} {flags} ");
     let threads = process.threads();
     let (mut minor, mut major) = (0, 0);
@@ -182,7 +184,7 @@ pub(super) fn stat(subject: &Subject, caller: &Caller<'_>) -> Result<Text> {
         1 | 2 => -1 - i64::from(sched.priority),
         _ => 20 + i64::from(sched.nice),
     };
-    let count = threads.len().max(usize::from(letter != 'Z'));
+    let count = threads.len().max(1);
     put!(text, "{priority} {} {count} 0 {} ", sched.nice, ticks(process.start_ns));
     let resident = sizes.resident / PAGE_SIZE as u64;
     put!(text, "{} {resident} {} ", sizes.size, process.limit(Resource::Rss));
