@@ -288,7 +288,7 @@ syscalls! {
     [154   _] modify_ldt : Absent("not built yet");
     [155  41] pivot_root : Absent("no namespaces in a single-application machine");
     [156   _] _sysctl : Absent("gone from Linux too");
-    [157 167] prctl => prctl::sys_prctl(i32, u64, u64, u64, u64) : Partial("no PR_SET_MM, PR_SET_SECCOMP, PR_SET_VMA, PR_SET_THP_DISABLE, PR_MCE_KILL, speculation control, core scheduling; the others answer EINVAL");
+    [157 167] prctl => prctl::sys_prctl(i32, u64, u64, u64, u64) : Partial("no PR_SET_MM, PR_SET_SECCOMP, PR_SET_VMA, PR_MCE_KILL, speculation control, core scheduling; the others answer EINVAL");
     [158   _] arch_prctl => prctl::sys_arch_prctl(i32, u64) : Partial("CPUID faulting and permission for AMX cannot be asked for");
     [159 171] adjtimex => time::sys_adjtimex(UserPtr<Timex, InOut>) : Partial("the clock can be read and stepped, not slewed");
     [160 164] setrlimit => system::sys_setrlimit(u32, UserPtr<Rlimit, In>) : Partial("RLIMIT_CPU, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_LOCKS and RLIMIT_RTTIME are kept but not enforced");
@@ -382,8 +382,8 @@ syscalls! {
     [248 217] add_key : Absent("no key retention service; programs fall back");
     [249 218] request_key : Absent("no key retention service; programs fall back");
     [250 219] keyctl : Absent("no key retention service; programs fall back");
-    [251  30] ioprio_set : Absent("not built yet");
-    [252  31] ioprio_get => sched::sys_ioprio_get(i32, i32) : Partial("everyone has the default priority");
+    [251  30] ioprio_set => sched::sys_ioprio_set(i32, i32, u32) : Partial("the priority is kept, but disks serve requests in order");
+    [252  31] ioprio_get => sched::sys_ioprio_get(i32, i32) : Full;
     [253   _] inotify_init => inotify::sys_inotify_init() : Full;
     [254  27] inotify_add_watch => inotify::sys_inotify_add_watch(Fd, UserPath, Flags) : Full;
     [255  28] inotify_rm_watch => inotify::sys_inotify_rm_watch(Fd, i32) : Full;

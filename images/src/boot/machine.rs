@@ -85,6 +85,8 @@ impl Machine {
         let mut config = self.config.clone();
         // A module is copied into memory before the machine starts: only a small part may go there.
         config.root = if size > self.memory / MODULE_SHARE { Root::Disk } else { Root::Module };
+        // Not every platform lists its processors (microvm without ACPI does not).
+        config.cpus = Some(self.cpus);
         let mut text = config.to_text();
         let mut module = (config.root == Root::Module).then(|| self.image.clone());
         let mut temporary = None;
@@ -97,6 +99,7 @@ impl Machine {
                 channel: config.channel,
                 root: config.root,
                 tsc_khz: config.tsc_khz,
+                cpus: config.cpus,
                 log: config.log,
                 block: true,
                 ..Config::default()

@@ -35,7 +35,7 @@ fn each_machine_type_has_its_devices() {
     let microvm = text(&machine(dir.path(), MachineType::Microvm));
     assert!(microvm.contains("virtio-serial-device") && microvm.contains("force-legacy=false"), "{microvm}");
     assert!(microvm.contains("-m 256M -smp 2") && microvm.contains("-no-reboot"));
-    assert!(microvm.ends_with("-append hull.arg=/bin/x hull.channel=virtio"), "{microvm}");
+    assert!(microvm.ends_with("-append hull.arg=/bin/x hull.channel=virtio hull.cpus=2"), "{microvm}");
     let q35 = text(&machine(dir.path(), MachineType::Q35));
     assert!(
         q35.contains("-machine q35") && q35.contains("virtio-serial-pci,disable-legacy=on,max_ports=2"),

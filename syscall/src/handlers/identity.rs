@@ -287,10 +287,12 @@ pub fn sys_setgroups(cx: &Context<'_>, size: i32, list: UserPtr<u32, In>) -> Sys
         return Err(Errno::EPERM.into());
     }
     let size = usize::try_from(size).ok().filter(|&n| n <= GROUPS_MAX).ok_or(Errno::EINVAL)?;
-    let groups = list.read_many(cx, size)?;
+    let mut groups = list.read_many(cx, size)?;
     if groups.contains(&NONE) {
         return Err(Errno::EINVAL.into());
     }
+    // LINUX: the list is kept sorted, and getgroups(2) shows it.
+    groups.sort_unstable();
     new.groups = groups.into();
     cx.thread.set_credentials(new);
     Ok(())

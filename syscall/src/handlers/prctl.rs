@@ -69,6 +69,8 @@ mod option {
     pub(super) const PR_SET_NO_NEW_PRIVS: i32 = 38;
     pub(super) const PR_GET_NO_NEW_PRIVS: i32 = 39;
     pub(super) const PR_GET_TID_ADDRESS: i32 = 40;
+    pub(super) const PR_SET_THP_DISABLE: i32 = 41;
+    pub(super) const PR_GET_THP_DISABLE: i32 = 42;
     pub(super) const PR_CAP_AMBIENT: i32 = 47;
 }
 
@@ -158,6 +160,14 @@ pub fn sys_prctl(cx: &Context<'_>, option: i32, a: u64, b: u64, c: u64, d: u64) 
         PR_GET_TID_ADDRESS => {
             let at = thread.clear_child_tid.load(Ordering::Relaxed);
             UserPtr::<u64, Out>::new(UserAddr(a)).write(cx, &at)?;
+        }
+        PR_SET_THP_DISABLE => {
+            none([0, b, c, d])?;
+            cx.vm().set_large_pages(a == 0);
+        }
+        PR_GET_THP_DISABLE => {
+            none([a, b, c, d])?;
+            return Ok(u64::from(!cx.vm().uses_large_pages()));
         }
         PR_CAP_AMBIENT => return ambient(cx, a, b, [c, d]),
         _ => return Err(Errno::EINVAL.into()),

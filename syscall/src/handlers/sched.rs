@@ -357,18 +357,57 @@ pub fn sys_setpriority(cx: &Context<'_>, which: i32, who: i32, nice: i32) -> Sys
 }
 
 const IOPRIO_CLASS_SHIFT: u32 = 13;
+const IOPRIO_CLASS_NONE: u32 = 0;
+const IOPRIO_CLASS_RT: u32 = 1;
+const IOPRIO_CLASS_BE: u32 = 2;
+const IOPRIO_CLASS_IDLE: u32 = 3;
+/// Levels within a class, and the middle one.
+const IOPRIO_LEVELS: u32 = 8;
+const IOPRIO_NORMAL: u32 = 4;
 
-/// `ioprio_get(2)`: disks are served in the order of requests, so that everyone has the class that comes from its nice
-/// value.
-pub fn sys_ioprio_get(cx: &Context<'_>, which: i32, who: i32) -> SysResult<u32> {
+/// Returns the threads that `ioprio_get` and `ioprio_set` mean: `IOPRIO_WHO_*` are `PRIO_*` plus one.
+fn io_threads_of(cx: &Context<'_>, which: i32, who: i32) -> SysResult<alloc::vec::Vec<Arc<Thread>>> {
     if !(1..=3).contains(&which) {
         return Err(Errno::EINVAL.into());
     }
     let threads = threads_of(cx, which - 1, who)?;
-    if threads.is_empty() {
-        return Err(Errno::ESRCH.into());
+    if threads.is_empty() { Err(Errno::ESRCH.into()) } else { Ok(threads) }
+}
+
+/// `ioprio_set(2)`.
+pub fn sys_ioprio_set(cx: &Context<'_>, which: i32, who: i32, priority: u32) -> SysResult<()> {
+    let (class, level) = (priority >> IOPRIO_CLASS_SHIFT, priority & ((1 << IOPRIO_CLASS_SHIFT) - 1));
+    let caller = cx.credentials();
+    match class {
+        IOPRIO_CLASS_RT if !caller.can(Capability::SysAdmin) && !caller.can(Capability::SysNice) => {
+            return Err(Errno::EPERM.into());
+        }
+        IOPRIO_CLASS_RT | IOPRIO_CLASS_BE if level < IOPRIO_LEVELS => {}
+        IOPRIO_CLASS_IDLE => {}
+        IOPRIO_CLASS_NONE if level == 0 => {}
+        _ => return Err(Errno::EINVAL.into()),
     }
-    const CLASS_NONE: u32 = 0;
-    const NORMAL: u32 = 4;
-    Ok(CLASS_NONE << IOPRIO_CLASS_SHIFT | NORMAL)
+    for thread in io_threads_of(cx, which, who)? {
+        let target = thread.credentials();
+        if target.uid != caller.euid && target.uid != caller.uid && !caller.can(Capability::SysNice) {
+            return Err(Errno::EPERM.into());
+        }
+        thread.io_priority.store(priority, core::sync::atomic::Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// `ioprio_get(2)`: the best of those asked for.
+pub fn sys_ioprio_get(cx: &Context<'_>, which: i32, who: i32) -> SysResult<u32> {
+    let of = |thread: &Arc<Thread>| {
+        let priority = thread.io_priority.load(core::sync::atomic::Ordering::Relaxed);
+        // LINUX: what was never set reads as no class at the normal level.
+        if priority >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE { IOPRIO_NORMAL } else { priority }
+    };
+    let threads = io_threads_of(cx, which, who)?;
+    // A class of none counts as best effort when priorities are compared.
+    let rank = |&p: &u32| {
+        if p >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE { IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | p } else { p }
+    };
+    Ok(threads.iter().map(of).min_by_key(rank).ok_or(Errno::ESRCH)?)
 }

@@ -87,6 +87,8 @@ pub struct Thread {
     pub affinity: Lock<CpuSet, { rank::LEAF }>,
     /// Timer slack in nanoseconds (`PR_SET_TIMERSLACK`).
     pub timer_slack_ns: AtomicU64,
+    /// Class and level of `ioprio_set(2)`; disks serve requests in order, so it has no effect.
+    pub io_priority: AtomicU32,
     /// Signal at the parent's end (`PR_SET_PDEATHSIG`).
     pub parent_death_signal: AtomicU32,
     /// Who waits for this thread's `execve` or end (`vfork(2)`).
@@ -155,6 +157,7 @@ impl Thread {
             sched: Lock::new(parts.sched),
             affinity: Lock::new(parts.affinity),
             timer_slack_ns: AtomicU64::new(50_000),
+            io_priority: AtomicU32::new(0),
             parent_death_signal: AtomicU32::new(0),
             vfork: Lock::default(),
             faults: (AtomicU64::new(0), AtomicU64::new(0)),

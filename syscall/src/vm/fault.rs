@@ -114,7 +114,7 @@ impl Vm {
     /// the application goes through it in order; and only while a quarter of all memory is free.
     #[cold]
     fn wants_large(&self, area: &Area, page: UserAddr) -> bool {
-        if area.end - page.0 < LARGE || area.flags.contains(AreaFlags::NO_HUGE) {
+        if area.end - page.0 < LARGE || area.flags.contains(AreaFlags::NO_HUGE) || !self.uses_large_pages() {
             return false;
         }
         let asked = area.flags.contains(AreaFlags::HUGE);

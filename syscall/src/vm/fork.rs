@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use abi::Result;
 use hal::sync::SleepLock;
@@ -52,6 +52,7 @@ impl Vm {
             state: SleepLock::new(child),
             limits,
             zero: self.zero.clone(),
+            large_pages: AtomicBool::new(self.uses_large_pages()),
             barriers: AtomicI32::new(self.barriers.load(Ordering::Relaxed)),
         }))
     }

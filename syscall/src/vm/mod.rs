@@ -24,7 +24,7 @@ mod tests;
 mod unmap;
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use abi::{Errno, Result};
 use hal::sync::{SleepLock, rank};
@@ -132,6 +132,8 @@ pub struct Vm {
     zero: Frame,
     /// Which kinds of `membarrier(2)` the process has registered for.
     barriers: AtomicI32,
+    /// Large pages may be used (`PR_SET_THP_DISABLE`); a child inherits it, a new program does not.
+    large_pages: AtomicBool,
 }
 
 impl Vm {
@@ -156,6 +158,7 @@ impl Vm {
             limits: VmLimits::new(u64::MAX, u64::MAX, 8 << 20),
             zero: Frame::zeroed().map_err(no_memory)?,
             barriers: AtomicI32::new(0),
+            large_pages: AtomicBool::new(true),
         }))
     }
 
@@ -173,6 +176,16 @@ impl Vm {
     /// Says whether the process has registered for a kind of `membarrier(2)`.
     pub(crate) fn has_barrier(&self, kind: i32) -> bool {
         self.barriers.load(Ordering::SeqCst) & kind != 0
+    }
+
+    /// Says whether large pages may be used.
+    pub fn uses_large_pages(&self) -> bool {
+        self.large_pages.load(Ordering::Relaxed)
+    }
+
+    /// Permits or forbids large pages from now on.
+    pub fn set_large_pages(&self, on: bool) {
+        self.large_pages.store(on, Ordering::Relaxed);
     }
 
     /// Takes over the limits on memory; called at `execve` and when a limit changes.
