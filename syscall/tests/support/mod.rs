@@ -6,7 +6,8 @@ use abi::Errno;
 use hal::fake::{FakeMachine, FakeTask, enter};
 use hal::{CpuSet, CpuTime, Prot, UserAddr, UserMemory, UserRegs, UserThread};
 use syscall::proc::{
-    Credentials, ExitState, FdTable, FsContext, Limits, Process, ProcessState, SchedPolicy, Thread, ThreadParts,
+    Credentials, ExitState, FdTable, FsContext, Limits, Process, ProcessState, SchedPolicy, Thread,
+    ThreadParts,
 };
 use syscall::signal::Handlers;
 use syscall::system::{FIRST_PID, System};
@@ -41,7 +42,8 @@ impl Machine {
         let root = vfs.mount_root(RamFs::new(vfs.environment(), &RamOptions::default()), "rootfs");
         let system = System::new(platform, vfs, b"test");
         let vm = Vm::new(system.platform()).unwrap();
-        let scratch = vm.map(MapRequest::anonymous(Place::Anywhere, 1 << 20, Prot::READ | Prot::WRITE)).unwrap();
+        let scratch =
+            vm.map(MapRequest::anonymous(Place::Anywhere, 1 << 20, Prot::READ | Prot::WRITE)).unwrap();
         let state = ProcessState {
             parent: std::sync::Weak::new(),
             children: Vec::new(),
@@ -64,7 +66,8 @@ impl Machine {
         };
         let pid = system.new_id().unwrap();
         let limits = Limits::new(1000);
-        let process = Process::new(&system, pid, Arc::clone(&vm), Arc::new(Handlers::default()), limits, state, 17);
+        let process =
+            Process::new(&system, pid, Arc::clone(&vm), Arc::new(Handlers::default()), limits, state, 17);
         let thread = Thread::new(ThreadParts {
             process: Arc::clone(&process),
             tid: pid,
