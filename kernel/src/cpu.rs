@@ -45,12 +45,14 @@ pub(crate) struct Cpu {
     kernel_stack: AtomicU64,
     /// Where the system-call entry keeps the application's stack pointer for a moment.
     user_stack: AtomicU64,
+    /// The running thread's ticks in user mode; see `Thread::user_ticks`.
+    pub(crate) user_ticks: AtomicU64,
+    /// The running thread is to give way before it returns to user mode.
+    pub(crate) need_resched: AtomicBool,
     /// Number from 0.
     id: AtomicU32,
     /// Number of its local APIC.
     pub(crate) apic: AtomicU32,
-    /// The running thread is to give way before it returns to user mode.
-    pub(crate) need_resched: AtomicBool,
     /// The running thread.
     pub(crate) current: AtomicPtr<Thread>,
     /// The system's side of it.
@@ -88,9 +90,10 @@ impl Cpu {
             this: AtomicPtr::new(null_mut()),
             kernel_stack: AtomicU64::new(0),
             user_stack: AtomicU64::new(0),
+            user_ticks: AtomicU64::new(0),
+            need_resched: AtomicBool::new(false),
             id: AtomicU32::new(0),
             apic: AtomicU32::new(0),
-            need_resched: AtomicBool::new(false),
             current: AtomicPtr::new(null_mut()),
             user: UserSide::new(),
             stamp: AtomicU64::new(0),

@@ -9,7 +9,7 @@ use core::fmt::Write;
 use core::marker::PhantomData;
 
 use abi::{Errno, Result};
-use hal::{UserAddr, UserMemory, UserRange};
+use hal::{UserAddr, UserMemory, UserRange, UserRegs};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::Context;
@@ -31,7 +31,13 @@ impl Args {
         Self { regs, next: 0 }
     }
 
-    #[inline]
+    /// Starts at the first argument of a call whose registers these are.
+    #[inline(always)]
+    pub const fn of(regs: &UserRegs) -> Self {
+        Self::new([regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9])
+    }
+
+    #[inline(always)]
     fn take(&mut self) -> u64 {
         let value = self.regs.get(self.next).copied().unwrap_or(0);
         self.next += 1;
@@ -50,7 +56,7 @@ pub trait Arg: Sized {
 macro_rules! integers {
     ($($t:ty),*) => { $(
         impl Arg for $t {
-            #[inline]
+            #[inline(always)]
             #[expect(clippy::allow_attributes, reason = "which casts a type needs differs")]
             #[allow(
                 clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::unnecessary_cast,
@@ -75,7 +81,7 @@ macro_rules! wrappers {
         pub struct $name(pub $t);
 
         impl Arg for $name {
-            #[inline]
+            #[inline(always)]
             fn take(args: &mut Args) -> Self {
                 Self(<$t as Arg>::take(args) & $mask)
             }
@@ -101,7 +107,7 @@ wrappers! {
 }
 
 impl Arg for UserAddr {
-    #[inline]
+    #[inline(always)]
     fn take(args: &mut Args) -> Self {
         Self(args.take())
     }
@@ -155,7 +161,7 @@ pub fn read_string(memory: &dyn UserMemory, at: UserAddr, max: usize) -> Result<
 }
 
 impl Arg for UserPath {
-    #[inline]
+    #[inline(always)]
     fn take(args: &mut Args) -> Self {
         Self(UserAddr::take(args))
     }
@@ -280,7 +286,7 @@ impl<T: IntoBytes + Immutable, D: Writable> UserPtr<T, D> {
 }
 
 impl<T, D> Arg for UserPtr<T, D> {
-    #[inline]
+    #[inline(always)]
     fn take(args: &mut Args) -> Self {
         Self::new(UserAddr::take(args))
     }
@@ -298,12 +304,13 @@ pub struct OutBuf(pub UserRange);
 #[derive(Clone, Copy, Debug)]
 pub struct InBuf(pub UserRange);
 
+#[inline(always)]
 fn take_range(args: &mut Args) -> UserRange {
     UserRange { start: UserAddr::take(args), len: usize::take(args) }
 }
 
 impl Arg for OutBuf {
-    #[inline]
+    #[inline(always)]
     fn take(args: &mut Args) -> Self {
         Self(take_range(args))
     }
@@ -315,7 +322,7 @@ impl Arg for OutBuf {
 }
 
 impl Arg for InBuf {
-    #[inline]
+    #[inline(always)]
     fn take(args: &mut Args) -> Self {
         Self(take_range(args))
     }

@@ -7,17 +7,17 @@ use hal::{Exception, Flow, PageFault, UserRegs, UserThread};
 use crate::error::Outcome;
 use crate::proc::{Thread, Work, exit_thread};
 use crate::handlers::rseq;
-use crate::{Context, Restart, signal, table, trace};
+use crate::{Context, Restart, signal, system, table, trace};
 
 impl UserThread for Thread {
     fn syscall(&self, regs: &mut UserRegs) -> Flow {
-        let number = regs.orig_rax;
-        let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
-        let system = self.process().system();
-        if system.trace() {
-            return self.finish_call(trace::call(self, regs, number, args), regs);
+        let outcome = if system::is_traced() { trace::call(self, regs) } else { call(self, regs) };
+        if let Outcome::Return(value) = outcome {
+            regs.rax = value.cast_unsigned();
+            if !self.has_work() {
+                return Flow::Return;
+            }
         }
-        let outcome = call(&Context::new(self, regs), number, args);
         self.finish_call(outcome, regs)
     }
 
@@ -51,21 +51,15 @@ impl UserThread for Thread {
 }
 
 impl Thread {
-    #[inline]
+    /// Goes on after a call with more to do than to return a value.
+    #[cold]
+    #[inline(never)]
     fn finish_call(&self, outcome: Outcome, regs: &mut UserRegs) -> Flow {
-        let restart = match outcome {
-            Outcome::Return(value) => {
-                regs.rax = value.cast_unsigned();
-                None
-            }
-            Outcome::Restart(restart) => Some(restart),
-            Outcome::Resume => None,
-            Outcome::Exit => return Flow::Exit,
-        };
-        if restart.is_none() && !self.has_work() {
-            return Flow::Resume;
+        match outcome {
+            Outcome::Exit => Flow::Exit,
+            Outcome::Restart(restart) => self.work(regs, Some(restart.into())),
+            Outcome::Return(_) | Outcome::Resume => self.before_user(regs),
         }
-        self.work(regs, restart)
     }
 
     /// Does what is pending before the return to user mode: ends, stops, or delivers signals.
@@ -91,13 +85,17 @@ impl Thread {
     }
 }
 
-/// Finds the row and calls the handler.
-pub(crate) fn call(cx: &Context<'_>, number: u64, args: [u64; 6]) -> Outcome {
-    if let Some(entry) = table::entry(number)
-        && let Some(call) = entry.call
-    {
-        return call(cx, args);
+/// Calls the handler.
+#[inline(always)]
+pub(crate) fn call(thread: &Thread, regs: &mut UserRegs) -> Outcome {
+    match table::handler(regs.orig_rax) {
+        Some(call) => call(thread, regs),
+        None => unimplemented_call(thread, regs),
     }
-    cx.system().note_unimplemented(number);
+}
+
+#[cold]
+fn unimplemented_call(thread: &Thread, regs: &UserRegs) -> Outcome {
+    thread.process().system().note_unimplemented(regs.orig_rax);
     Outcome::Return(-i64::from(Errno::ENOSYS.number()))
 }

@@ -42,13 +42,30 @@ impl From<hal::Fault> for SysError {
 /// The result of a handler.
 pub type SysResult<T> = Result<T, SysError>;
 
+/// A [`Restart`] that is as wide as a return value, so that an [`Outcome`] travels in two registers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WideRestart(i64);
+
+impl From<Restart> for WideRestart {
+    fn from(restart: Restart) -> Self {
+        Self(restart as i64)
+    }
+}
+
+impl From<WideRestart> for Restart {
+    fn from(wide: WideRestart) -> Self {
+        const ALL: [Restart; 4] = [Restart::Sys, Restart::Always, Restart::NoHandler, Restart::Block];
+        ALL.into_iter().find(|&r| r as i64 == wide.0).unwrap_or(Self::Sys)
+    }
+}
+
 /// What dispatch does with a handler's result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// Store the value in the return register.
     Return(i64),
     /// A signal came in first; see [`Restart`].
-    Restart(Restart),
+    Restart(WideRestart),
     /// The registers are already what the thread goes on with (`execve`, `rt_sigreturn`).
     Resume,
     /// The thread ends.
@@ -96,7 +113,7 @@ impl<T: IntoOutcome> IntoOutcome for SysResult<T> {
             Ok(value) => value.into_outcome(),
             // The only place where an errno becomes a negative number.
             Err(SysError::Errno(errno)) => Outcome::Return(-i64::from(errno.number())),
-            Err(SysError::Restart(restart)) => Outcome::Restart(restart),
+            Err(SysError::Restart(restart)) => Outcome::Restart(restart.into()),
         }
     }
 }

@@ -37,4 +37,4 @@ pub mod tty;
 pub mod vm;
 
 pub use context::Context;
-pub use error::{Outcome, Restart, SysError, SysResult};
+pub use error::{Outcome, Restart, SysError, SysResult, WideRestart};

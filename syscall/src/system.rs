@@ -20,6 +20,15 @@ pub const PID_MAX: u32 = 4_194_304;
 /// The application's process number; 1 is the kernel, which plays init.
 pub const FIRST_PID: u32 = 2;
 
+/// Some system's calls are traced: what the way into every call looks at first.
+static TRACED: AtomicBool = AtomicBool::new(false);
+
+/// Says whether system calls may be traced; [`System::trace`] knows.
+#[inline(always)]
+pub(crate) fn is_traced() -> bool {
+    TRACED.load(Ordering::Relaxed)
+}
+
 /// The running system: one in a machine, many in a test process.
 pub struct System {
     platform: Platform,
@@ -86,6 +95,9 @@ impl System {
     /// Turns the trace on or off.
     pub fn set_trace(&self, on: bool) {
         self.trace.store(on, Ordering::Relaxed);
+        if on {
+            TRACED.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Returns the host and domain name.

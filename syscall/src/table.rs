@@ -11,12 +11,13 @@ use abi::signal::{KernelSigaction, Siginfo, StackT};
 use abi::time::{Itimerspec, Itimerval, Sigevent, Timespec, Timeval, Timex, Timezone, Tms};
 
 use abi::process::{CapUserData, CapUserHeader, Rlimit, Rusage, Sysinfo, Utsname};
-use hal::{UserAddr, UserMemory};
+use hal::{UserAddr, UserMemory, UserRegs};
 
 use crate::decode::{Arg, Args, Fd, Flags, Flags64, In, InBuf, InOut, Mode, Out, OutBuf, Signal, UserPath, UserPtr};
 use crate::error::{IntoOutcome, Outcome};
 use crate::handlers::*;
 use crate::Context;
+use crate::proc::Thread;
 
 /// How far a call is supported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +30,9 @@ pub enum Support {
     Absent(&'static str),
 }
 
+/// Carries a call out for the thread that made it.
+pub type Call = fn(&Thread, &mut UserRegs) -> Outcome;
+
 /// A row of the table.
 pub struct Entry {
     /// Linux's name.
@@ -40,7 +44,7 @@ pub struct Entry {
     /// How far it is supported.
     pub support: Support,
     /// Decodes the arguments and calls the handler; `None` for an absent call.
-    pub call: Option<fn(&Context<'_>, [u64; 6]) -> Outcome>,
+    pub call: Option<Call>,
     /// Writes the arguments as the trace shows them.
     pub show: fn([u64; 6], &dyn UserMemory, &mut String),
 }
@@ -59,10 +63,13 @@ macro_rules! call {
         None
     };
     ($m:ident::$f:ident($($arg:ty),*)) => {
-        Some(|cx, regs| {
+        Some(|thread, regs| {
             #[allow(unused_mut, unused_variables, reason = "a call may have no argument")]
-            let mut args = Args::new(regs);
-            $m::$f(cx, $(<$arg as Arg>::take(&mut args)),*).into_outcome()
+            let mut args = Args::of(regs);
+            // All are taken before the context borrows the registers.
+            #[allow(clippy::unused_unit, reason = "a call may have no argument")]
+            let decoded = ($(<$arg as Arg>::take(&mut args),)*);
+            Handler::apply(&$m::$f, &Context::new(thread, regs), decoded).into_outcome()
         })
     };
 }
@@ -107,7 +114,48 @@ macro_rules! syscalls {
 /// One more than the highest number in the table.
 pub const NUMBERS: usize = 451;
 
-/// For each number the row's place plus one, or 0: dispatch is two loads.
+/// The handler of each number: dispatch is one load.
+static CALLS: [Option<Call>; NUMBERS] = {
+    let mut calls = [None; NUMBERS];
+    let mut row = 0;
+    while row < TABLE.len() {
+        calls[TABLE[row].number as usize] = TABLE[row].call;
+        row += 1;
+    }
+    calls
+};
+
+/// Returns the handler of a number on x86_64, if it has one.
+#[inline(always)]
+pub(crate) fn handler(number: u64) -> Option<Call> {
+    *CALLS.get(usize::try_from(number).ok()?)?
+}
+
+/// A function of a context and decoded arguments.
+trait Handler<Arguments> {
+    type Result;
+    fn apply(&self, cx: &Context<'_>, arguments: Arguments) -> Self::Result;
+}
+
+macro_rules! handlers {
+    ($($($arg:ident)*;)*) => { $(
+        impl<F, R, $($arg),*> Handler<($($arg,)*)> for F
+        where
+            F: Fn(&Context<'_>, $($arg),*) -> R,
+        {
+            type Result = R;
+
+            #[inline(always)]
+            #[allow(non_snake_case, reason = "the types' names serve for the values, too")]
+            fn apply(&self, cx: &Context<'_>, ($($arg,)*): ($($arg,)*)) -> R {
+                self(cx, $($arg),*)
+            }
+        }
+    )* };
+}
+handlers! { ; A; A B; A B C; A B C D; A B C D E; A B C D E G; }
+
+/// For each number the row's place plus one, or 0.
 static INDEX: [u16; NUMBERS] = {
     let mut index = [0; NUMBERS];
     let mut row = 0;

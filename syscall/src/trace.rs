@@ -8,24 +8,29 @@ use hal::{Fault, Frame, Stream, UserAddr, UserMemory, UserRegs};
 
 use crate::error::Outcome;
 use crate::proc::Thread;
-use crate::{Context, dispatch, table};
+use crate::{dispatch, table};
 
 /// Carries out a call and writes its line.
-pub(crate) fn call(thread: &Thread, regs: &mut UserRegs, number: u64, args: [u64; 6]) -> Outcome {
-    let cx = Context::new(thread, regs);
+#[cold]
+pub(crate) fn call(thread: &Thread, regs: &mut UserRegs) -> Outcome {
+    let platform = thread.process().system().platform();
+    if !thread.process().system().trace() {
+        return dispatch::call(thread, regs);
+    }
+    let (number, args) = (regs.orig_rax, [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9]);
     let mut line = String::new();
     let _ = write!(line, "{} ", thread.tid());
     match table::entry(number) {
         Some(entry) => {
             let _ = write!(line, "{}(", entry.name);
-            (entry.show)(args, cx.memory(), &mut line);
+            (entry.show)(args, platform.memory, &mut line);
         }
         None => {
             let _ = write!(line, "syscall_{number}({:#x}", args[0]);
         }
     }
     line.push(')');
-    let outcome = dispatch::call(&cx, number, args);
+    let outcome = dispatch::call(thread, regs);
     match outcome {
         Outcome::Return(value @ -4095..0) => {
             let errno = Errno::ALL.iter().find(|e| -i64::from(e.number()) == value);
@@ -48,7 +53,7 @@ pub(crate) fn call(thread: &Thread, regs: &mut UserRegs, number: u64, args: [u64
         Outcome::Resume | Outcome::Exit => line.push_str(" = ?"),
     }
     line.push('\n');
-    cx.platform().console.write(Stream::Trace, line.as_bytes());
+    platform.console.write(Stream::Trace, line.as_bytes());
     outcome
 }
 

@@ -94,7 +94,7 @@ mod tests {
     fn the_default_of_term_ends_the_process_and_of_chld_does_nothing() {
         let machine = Machine::new();
         let mut regs = regs(&machine);
-        assert_eq!(kill_self(&machine, SIGCHLD, &mut regs), Flow::Resume);
+        assert_eq!(kill_self(&machine, SIGCHLD, &mut regs), Flow::Return);
         machine.call("rt_sigprocmask", &[0, 0, 0, 8]).unwrap();
         syscall::signal::send_process(&machine.process, Siginfo::kill(SIGTERM, SI_USER, 2, 0)).unwrap();
         assert!(machine.thread.work_flags().contains(Work::SIGNAL));

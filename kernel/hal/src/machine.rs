@@ -32,6 +32,8 @@ pub struct Platform {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Flow {
+    /// It goes on in user mode with the registers as they were at the entry, but for the return value.
+    Return,
     /// It goes on in user mode with the registers as they are now.
     Resume,
     /// It ends: the kernel frees it and never calls it again.

@@ -77,13 +77,6 @@ pub(crate) fn current() -> &'static Thread {
     unsafe { &*cpu::this().current.load(Ordering::Relaxed) }
 }
 
-/// Returns the thread that runs on this processor.
-#[inline(always)]
-pub(crate) fn running_on(cpu: &Cpu) -> &'static Thread {
-    // SAFETY: as in `current`; callers pass their own processor.
-    unsafe { &*cpu.current.load(Ordering::Relaxed) }
-}
-
 fn idle_of(cpu: &Cpu) -> &'static Thread {
     // SAFETY: set by `adopt_idle`, and lives for ever.
     unsafe { &*cpu.idle.load(Ordering::Relaxed) }
@@ -141,6 +134,18 @@ fn ticks_since_switch(thread: &Thread, now: u64) -> u64 {
     let cpu = cpu::by_id(thread.cpu.load(Ordering::Relaxed) as usize);
     let cpu = cpu.filter(|cpu| core::ptr::eq(cpu.current.load(Ordering::SeqCst), thread));
     cpu.map_or(0, |cpu| now.saturating_sub(cpu.stamp.load(Ordering::Relaxed)))
+}
+
+/// Returns a thread's ticks in user mode as the entry code keeps them.
+fn user_ticks(thread: &Thread) -> u64 {
+    let cpu = cpu::by_id(thread.cpu.load(Ordering::Relaxed) as usize);
+    let runs = |cpu: &Cpu| core::ptr::eq(cpu.current.load(Ordering::SeqCst), thread);
+    let live = cpu.filter(|cpu| runs(cpu)).map(|cpu| (cpu, cpu.user_ticks.load(Ordering::SeqCst)));
+    // The processor's value is another thread's if a switch came in between; the thread's own is good then.
+    match live {
+        Some((cpu, ticks)) if runs(cpu) => ticks,
+        _ => thread.user_ticks.load(Ordering::SeqCst),
+    }
 }
 
 /// Says whether the running thread is to give way before it returns to user mode.
@@ -225,7 +230,8 @@ fn start_slice(cpu: &Cpu, next: &Thread, waiting: usize, now: u64) {
 fn switch(cpu: &'static Cpu, previous: &Thread, next: &Thread, stray: Option<ThreadRef>) {
     let now = rdtsc();
     let used = now.saturating_sub(cpu.stamp.swap(now, Ordering::Relaxed));
-    previous.total_ticks.fetch_add(used, Ordering::Relaxed);
+    previous.total_ticks.store(previous.total_ticks.load(Ordering::Relaxed) + used, Ordering::Relaxed);
+    previous.user_ticks.store(cpu.user_ticks.load(Ordering::Relaxed), Ordering::SeqCst);
     if let Some(extended) = &previous.extended
         && previous.state.load(Ordering::Relaxed) != DEAD
     {
@@ -249,6 +255,7 @@ fn switch(cpu: &'static Cpu, previous: &Thread, next: &Thread, stray: Option<Thr
     next.on_cpu.store(true, Ordering::SeqCst);
     next.cpu.store(cpu.number(), Ordering::Relaxed);
     cpu.current.store(core::ptr::from_ref(next).cast_mut(), Ordering::SeqCst);
+    cpu.user_ticks.store(next.user_ticks.load(Ordering::Relaxed), Ordering::SeqCst);
     let handover = Handover { previous: ThreadRef::new(previous), stray };
     cpu.handover.with(|slot| *slot = Some(handover));
     // SAFETY: `next` is not in any processor's registers, and its stack pointer is from its own last switch or from

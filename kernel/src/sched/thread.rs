@@ -48,9 +48,10 @@ pub(crate) struct Thread {
     pub(super) affinity: AtomicU64,
     nice: AtomicI8,
     pub(super) vruntime: AtomicU64,
-    /// Ticks in user mode: every entry into the kernel adds the time-stamp counter, every return takes it away. So the
-    /// value is "negative" while the thread is in user mode, and an entry costs one addition.
-    user_ticks: AtomicU64,
+    /// Ticks in user mode, up to the last switch; while the thread runs, its processor has the value. The entry code adds
+    /// the time-stamp counter at every entry into the kernel, and takes it away at every return: the value is "negative"
+    /// in user mode.
+    pub(super) user_ticks: AtomicU64,
     /// Ticks on a processor, up to the last switch.
     pub(super) total_ticks: AtomicU64,
     pub(super) voluntary: AtomicU64,
@@ -146,20 +147,6 @@ impl Thread {
         self.own().space.as_ref().map(|space| Space::of(&**space))
     }
 
-    /// Notes that the application entered the kernel.
-    #[inline(always)]
-    pub(crate) fn enter_kernel(&self) {
-        let ticks = &self.user_ticks;
-        ticks.store(ticks.load(Ordering::Relaxed).wrapping_add(rdtsc()), Ordering::Relaxed);
-    }
-
-    /// Notes that the application goes on.
-    #[inline(always)]
-    pub(crate) fn leave_kernel(&self) {
-        let ticks = &self.user_ticks;
-        ticks.store(ticks.load(Ordering::Relaxed).wrapping_sub(rdtsc()), Ordering::Relaxed);
-    }
-
     /// Returns its weight; 1024 is that of nice 0.
     pub(super) fn weight(&self) -> u64 {
         let index = usize::try_from(i32::from(self.nice.load(Ordering::Relaxed)) + 20).unwrap_or(0);
@@ -212,7 +199,7 @@ impl Task for Thread {
 
     fn cpu_time(&self) -> CpuTime {
         let now = rdtsc();
-        let user = self.user_ticks.load(Ordering::Relaxed);
+        let user = super::user_ticks(self);
         let user = if user.cast_signed() < 0 { user.wrapping_add(now) } else { user };
         let total = self.total_ticks.load(Ordering::Relaxed) + super::ticks_since_switch(self, now);
         CpuTime {

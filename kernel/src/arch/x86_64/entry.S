@@ -5,14 +5,25 @@
 
 .set CPU_KERNEL_STACK, 8                # offsets in `Cpu`
 .set CPU_USER_STACK, 16
+.set CPU_USER_TICKS, 24
+.set CPU_NEED_RESCHED, 32
 .set USER_CS, 0x33
 .set USER_SS, 0x2b
-.set REGS_R11, 48                            # offsets in `UserRegs`
+.set REGS_RBP, 32                       # offsets in `UserRegs`
+.set REGS_R11, 48
+.set REGS_R10, 56
+.set REGS_R9, 64
+.set REGS_R8, 72
+.set REGS_RAX, 80
 .set REGS_RCX, 88
+.set REGS_RDX, 96
+.set REGS_RSI, 104
+.set REGS_RDI, 112
 .set REGS_ORIG_RAX, 120
 .set REGS_RIP, 128
 .set REGS_CS, 136
 .set REGS_RFLAGS, 144
+.set REGS_RSP, 152
 
 .macro PUSH_REST                        # what lies below RDI in `UserRegs`
     push rsi
@@ -49,6 +60,22 @@
     pop rdi
 .endm
 
+# The thread's ticks in user mode: every entry adds the time-stamp counter, every return takes it away. So the value
+# is "negative" in user mode. Both clobber RAX, RDX.
+.macro ENTER_KERNEL
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    add gs:[CPU_USER_TICKS], rax
+.endm
+
+.macro LEAVE_KERNEL
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    sub gs:[CPU_USER_TICKS], rax
+.endm
+
 .text
 
 # The `syscall` instruction. In: RCX = return address, R11 = flags, the application's stack; interrupts are off.
@@ -68,9 +95,40 @@ syscall_entry:
     push rax
     push rdi
     PUSH_REST
+    ENTER_KERNEL
     xor ebp, ebp
     mov rdi, rsp
     call syscall_from_user
+    # Nearly always the handler has changed the return value alone. RCX and R11 then hold what `syscall` put there;
+    # RCX is canonical, since nothing is mapped in the last page of the application's half. The registers that a
+    # function keeps are still the application's.
+    test al, al
+    jz syscall_slow
+    cmp byte ptr gs:[CPU_NEED_RESCHED], 0
+    jne syscall_slow
+    mov r11, [rsp + REGS_RFLAGS]
+    test r11d, 0x100
+    jnz syscall_slow
+    LEAVE_KERNEL
+    mov rcx, [rsp + REGS_RIP]
+    mov rbp, [rsp + REGS_RBP]
+    mov r10, [rsp + REGS_R10]
+    mov r9, [rsp + REGS_R9]
+    mov r8, [rsp + REGS_R8]
+    mov rax, [rsp + REGS_RAX]
+    mov rdx, [rsp + REGS_RDX]
+    mov rsi, [rsp + REGS_RSI]
+    mov rdi, [rsp + REGS_RDI]
+    mov rsp, [rsp + REGS_RSP]
+    swapgs
+    sysretq
+.size syscall_entry, . - syscall_entry
+
+# The rest of a system call that gave way, or may have changed any register.
+.type syscall_slow, @function
+syscall_slow:
+    mov rdi, rsp
+    call leave_slowly
     # `sysret` restores RIP from RCX and the flags from R11, so it will do if the handler left both pairs alike. It
     # faults in the kernel for a non-canonical RIP (on Intel's processors), and does not restore RF and TF properly.
     mov rcx, [rsp + REGS_RIP]
@@ -86,6 +144,7 @@ syscall_entry:
     jnz return_slowly
     cmp qword ptr [rsp + REGS_CS], USER_CS
     jne return_slowly
+    LEAVE_KERNEL
     pop r15
     pop r14
     pop r13
@@ -104,7 +163,7 @@ syscall_entry:
     mov rsp, [rsp + 32]
     swapgs
     sysretq
-.size syscall_entry, . - syscall_entry
+.size syscall_slow, . - syscall_slow
 
 # `syscall` from 32-bit code (AMD): there is no 32-bit ABI. In: ECX, R11 as above. Out: EAX = -ENOSYS.
 .globl syscall32_entry
@@ -120,6 +179,7 @@ syscall32_entry:
 return_slowly:
     mov rdi, rsp
     call check_return
+    LEAVE_KERNEL
     POP_ALL
     add rsp, 8
     swapgs
@@ -144,21 +204,25 @@ trap:
     PUSH_REST
     cld
     DENY_USER_ACCESS
-    mov rsi, [rsp + REGS_ORIG_RAX]           # where the error code lies
-    mov rdx, rsp
+    mov rsi, [rsp + REGS_ORIG_RAX]      # where the error code lies
+    mov rcx, rsp
     sub rsp, 8                          # the processor aligned the frame; keep calls aligned
-    test byte ptr [rdx + REGS_CS], 3
+    test byte ptr [rcx + REGS_CS], 3
     jz 1f
     swapgs
-    mov qword ptr [rdx + REGS_ORIG_RAX], -1
+    mov qword ptr [rcx + REGS_ORIG_RAX], -1
+    ENTER_KERNEL
+    mov rdx, rcx
     xor ebp, ebp
     call trap_from_user
     add rsp, 8
+    LEAVE_KERNEL
     POP_ALL
     add rsp, 8
     swapgs
     iretq
-1:  call trap_from_kernel
+1:  mov rdx, rcx
+    call trap_from_kernel
     add rsp, 8
     POP_ALL
     add rsp, 8

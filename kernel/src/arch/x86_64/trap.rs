@@ -1,7 +1,6 @@
 //! From the entry code's registers to whoever handles the event.
 
 use core::fmt::Write;
-use core::sync::atomic::Ordering;
 
 use hal::{Access, Exception, Flow, PageFault, UserRegs};
 
@@ -22,34 +21,23 @@ pub(crate) const FIRST_INTERRUPT: u64 = 32;
 const USER_FLAGS: u64 = 0x25_4dd5;
 const INTERRUPT_FLAG: u64 = 1 << 9;
 
-/// Called by `syscall_entry`.
+/// Called by `syscall_entry`. Says whether the call has changed no register but the return value's.
 #[unsafe(no_mangle)]
-extern "C" fn syscall_from_user(regs: &mut UserRegs) {
-    let cpu = processor::this();
-    sched::running_on(cpu).enter_kernel();
-    let flow = cpu.user.get().syscall(regs);
-    leave(flow, regs);
+extern "C" fn syscall_from_user(regs: &mut UserRegs) -> bool {
+    match processor::this().user.get().syscall(regs) {
+        Flow::Return => true,
+        Flow::Resume => false,
+        Flow::Exit => sched::exit(),
+    }
 }
 
-/// Goes back to the application, unless the thread is to end or it is another's turn first.
-#[inline(always)]
-fn leave(flow: Flow, regs: &mut UserRegs) {
-    if flow == Flow::Exit {
-        sched::exit();
+/// Called by `syscall_slow`, on whatever processor the thread is now: lets another thread go first if it is its turn.
+#[unsafe(no_mangle)]
+extern "C" fn leave_slowly(regs: &mut UserRegs) {
+    while sched::should_yield() {
+        sched::preempt();
+        before_user(regs);
     }
-    // Not the processor of the entry: the thread may have moved.
-    let cpu = processor::this();
-    if cpu.need_resched.load(Ordering::Relaxed) {
-        return leave_later(regs);
-    }
-    sched::running_on(cpu).leave_kernel();
-}
-
-#[cold]
-fn leave_later(regs: &mut UserRegs) {
-    sched::preempt();
-    before_user(regs);
-    sched::current().leave_kernel();
 }
 
 fn before_user(regs: &mut UserRegs) {
@@ -63,7 +51,6 @@ fn before_user(regs: &mut UserRegs) {
 extern "C" fn thread_started(regs: &mut UserRegs) {
     sched::thread_started();
     before_user(regs);
-    sched::current().leave_kernel();
 }
 
 /// Called before each `iretq` to user mode that takes registers from the system's side: makes them such that the
@@ -142,7 +129,6 @@ fn exception(vector: u64, error: u64) -> Option<Exception> {
 /// Called by `trap` where the application was interrupted.
 #[unsafe(no_mangle)]
 extern "C" fn trap_from_user(vector: u64, error: u64, regs: &mut UserRegs) {
-    sched::current().enter_kernel();
     let thread = sched::user_thread();
     let flow = if vector >= FIRST_INTERRUPT {
         irq::dispatch(vector);
@@ -159,7 +145,10 @@ extern "C" fn trap_from_user(vector: u64, error: u64, regs: &mut UserRegs) {
             None => fatal(vector, error, regs),
         }
     };
-    leave(flow, regs);
+    if flow == Flow::Exit {
+        sched::exit();
+    }
+    leave_slowly(regs);
     check_return(regs);
 }
 
