@@ -1,7 +1,7 @@
 //! New damage on every run, for as long as `HULL_FUZZ_SECONDS` says: no image makes the reader panic or go on for ever.
 //!
 //! A failure prints the seed; `HULL_FUZZ_SEED` starts there again.
-#![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
+#![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "the whole file is a test")]
 
 use std::path::Path;
 use std::sync::Arc;

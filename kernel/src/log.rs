@@ -13,7 +13,6 @@ pub(crate) enum Level {
     Warn = 1,
     Info = 2,
     Debug = 3,
-    Trace = 4,
 }
 
 /// Longest line in bytes; the rest is cut off.

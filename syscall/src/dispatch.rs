@@ -5,8 +5,8 @@ use abi::signal::{SI_KERNEL, SIGSEGV, Siginfo};
 use hal::{Exception, Flow, PageFault, UserRegs, UserThread};
 
 use crate::error::Outcome;
-use crate::proc::{Thread, Work, exit_thread};
 use crate::handlers::rseq;
+use crate::proc::{Thread, Work, exit_thread};
 use crate::{Context, Restart, signal, system, table, trace};
 
 impl UserThread for Thread {

@@ -73,7 +73,7 @@ pub enum Outcome {
 }
 
 /// A handler's success value that has a place in the return register.
-pub trait IntoOutcome {
+pub(crate) trait IntoOutcome {
     /// Converts.
     fn into_outcome(self) -> Outcome;
 }

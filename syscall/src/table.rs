@@ -13,10 +13,12 @@ use abi::time::{Itimerspec, Itimerval, Sigevent, Timespec, Timeval, Timex, Timez
 use abi::process::{CapUserData, CapUserHeader, Rlimit, Rusage, Sysinfo, Utsname};
 use hal::{UserAddr, UserMemory, UserRegs};
 
-use crate::decode::{Arg, Args, Fd, Flags, Flags64, In, InBuf, InOut, Mode, Out, OutBuf, Signal, UserPath, UserPtr};
+use crate::Context;
+use crate::decode::{
+    Arg, Args, Fd, Flags, Flags64, In, InBuf, InOut, Mode, Out, OutBuf, Signal, UserPath, UserPtr,
+};
 use crate::error::{IntoOutcome, Outcome};
 use crate::handlers::*;
-use crate::Context;
 use crate::proc::Thread;
 
 /// How far a call is supported.
@@ -202,7 +204,7 @@ syscalls! {
     [ 20  66] writev => io::sys_writev(Fd, UserPtr<abi::fs::Iovec, In>, usize) : Full;
     [ 21   _] access => stat::sys_access(UserPath, u32) : Full;
     [ 22   _] pipe => file::sys_pipe(UserPtr<[i32; 2], Out>) : Full;
-    [ 23   _] select => poll::sys_select(i32, UserAddr, UserAddr, UserAddr, UserPtr<abi::time::Timeval, InOut>) : Full;
+    [ 23   _] select => poll::sys_select(i32, UserAddr, UserAddr, UserAddr, UserPtr<Timeval, InOut>) : Full;
     [ 24 124] sched_yield => sched::sys_sched_yield() : Full;
     [ 25 216] mremap => mm::sys_mremap(UserAddr, u64, u64, Flags, UserAddr) : Full;
     [ 26 227] msync => mm::sys_msync(UserAddr, u64, Flags) : Full;
@@ -414,7 +416,7 @@ syscalls! {
     [232   _] epoll_wait => poll::sys_epoll_wait(Fd, UserPtr<abi::poll::EpollEvent, Out>, i32, i32) : Full;
     [233  21] epoll_ctl => poll::sys_epoll_ctl(Fd, i32, Fd, UserPtr<abi::poll::EpollEvent, In>) : Full;
     [234 131] tgkill => signal::sys_tgkill(i32, i32, Signal) : Full;
-    [235   _] utimes => attr::sys_utimes(UserPath, UserPtr<abi::time::Timeval, In>) : Full;
+    [235   _] utimes => attr::sys_utimes(UserPath, UserPtr<Timeval, In>) : Full;
     [236   _] vserver : Absent("gone from Linux too");
     [237 235] mbind => numa::sys_mbind(UserAddr, u64, u32, UserAddr, u64, Flags) : Partial("there is one memory node, and a policy is checked but not kept");
     [238 237] set_mempolicy => numa::sys_set_mempolicy(u32, UserAddr, u64) : Partial("there is one memory node, and a policy is checked but not kept");
@@ -440,7 +442,7 @@ syscalls! {
     [258  34] mkdirat => dir::sys_mkdirat(Fd, UserPath, Mode) : Full;
     [259  33] mknodat => dir::sys_mknodat(Fd, UserPath, Mode, u32) : Full;
     [260  54] fchownat => attr::sys_fchownat(Fd, UserPath, u32, u32, Flags) : Full;
-    [261   _] futimesat => attr::sys_futimesat(Fd, UserPath, UserPtr<abi::time::Timeval, In>) : Full;
+    [261   _] futimesat => attr::sys_futimesat(Fd, UserPath, UserPtr<Timeval, In>) : Full;
     [262  79] newfstatat => stat::sys_newfstatat(Fd, UserPath, UserPtr<abi::fs::Stat, Out>, Flags) : Full;
     [263  35] unlinkat => dir::sys_unlinkat(Fd, UserPath, Flags) : Full;
     [264  38] renameat => dir::sys_renameat(Fd, UserPath, Fd, UserPath) : Full;
@@ -449,8 +451,8 @@ syscalls! {
     [267  78] readlinkat => stat::sys_readlinkat(Fd, UserPath, OutBuf) : Full;
     [268  53] fchmodat => attr::sys_fchmodat(Fd, UserPath, Mode) : Full;
     [269  48] faccessat => stat::sys_faccessat(Fd, UserPath, u32) : Full;
-    [270  72] pselect6 => poll::sys_pselect6(i32, UserAddr, UserAddr, UserAddr, UserPtr<abi::time::Timespec, InOut>, UserPtr<abi::signal::SigsetArgument, In>) : Full;
-    [271  73] ppoll => poll::sys_ppoll(UserPtr<abi::poll::Pollfd, InOut>, u32, UserPtr<abi::time::Timespec, InOut>, UserPtr<u64, In>, usize) : Full;
+    [270  72] pselect6 => poll::sys_pselect6(i32, UserAddr, UserAddr, UserAddr, UserPtr<Timespec, InOut>, UserPtr<abi::signal::SigsetArgument, In>) : Full;
+    [271  73] ppoll => poll::sys_ppoll(UserPtr<abi::poll::Pollfd, InOut>, u32, UserPtr<Timespec, InOut>, UserPtr<u64, In>, usize) : Full;
     [272  97] unshare : Absent("no namespaces in a single-application machine");
     [273  99] set_robust_list => futex::sys_set_robust_list(UserAddr, usize) : Full;
     [274 100] get_robust_list => futex::sys_get_robust_list(i32, UserPtr<u64, Out>, UserPtr<usize, Out>) : Full;
@@ -459,7 +461,7 @@ syscalls! {
     [277  84] sync_file_range => io::sys_sync_file_range(Fd, i64, i64, Flags) : Partial("writes the whole file out, not only the range");
     [278  75] vmsplice => splice::sys_vmsplice(Fd, UserPtr<abi::fs::Iovec, In>, usize, Flags) : Full;
     [279 239] move_pages => numa::sys_move_pages(i32, u64, UserPtr<u64, In>, UserPtr<i32, In>, UserPtr<i32, Out>, Flags) : Full;
-    [280  88] utimensat => attr::sys_utimensat(Fd, UserPath, UserPtr<abi::time::Timespec, In>, Flags) : Full;
+    [280  88] utimensat => attr::sys_utimensat(Fd, UserPath, UserPtr<Timespec, In>, Flags) : Full;
     [281  22] epoll_pwait => poll::sys_epoll_pwait(Fd, UserPtr<abi::poll::EpollEvent, Out>, i32, i32, UserPtr<u64, In>, usize) : Full;
     [282   _] signalfd => event::sys_signalfd(Fd, UserPtr<u64, In>, usize) : Full;
     [283  85] timerfd_create => timerfd::sys_timerfd_create(i32, Flags) : Full;
@@ -531,7 +533,7 @@ syscalls! {
     [438 438] pidfd_getfd : Absent("not built yet");
     [439 439] faccessat2 => stat::sys_faccessat2(Fd, UserPath, u32, Flags) : Full;
     [440 440] process_madvise : Absent("tracing arrives with many processes");
-    [441 441] epoll_pwait2 => poll::sys_epoll_pwait2(Fd, UserPtr<abi::poll::EpollEvent, Out>, i32, UserPtr<abi::time::Timespec, InOut>, UserPtr<u64, In>, usize) : Full;
+    [441 441] epoll_pwait2 => poll::sys_epoll_pwait2(Fd, UserPtr<abi::poll::EpollEvent, Out>, i32, UserPtr<Timespec, InOut>, UserPtr<u64, In>, usize) : Full;
     [442 442] mount_setattr : Absent("the new mount interface is not built");
     [443 443] quotactl_fd : Absent("no accounting, quota or swap");
     [444 444] landlock_create_ruleset : Absent("sandboxing arrives with many processes");

@@ -3,7 +3,6 @@
 //! A failure prints the seed; `HULL_FUZZ_SEED` starts there again.
 
 #[cfg(test)]
-#[expect(dead_code, reason = "not every test file uses all of it")]
 mod support;
 
 #[cfg(test)]
@@ -117,7 +116,7 @@ mod tests {
                 scratch + (1 << 20) - any % 64,
                 scratch & !0xfff,
                 0x7fff_ffff_f000 - any % 8192,
-                0xffff_8000_0000_0000 | any % 4096,
+                0xffff_8000_0000_0000 | (any % 4096),
                 i64::MAX as u64 - any % 4,
                 any,
                 any & 0xffff_ffff,

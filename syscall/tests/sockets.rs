@@ -1,7 +1,6 @@
 //! What the socket calls answer while there are no sockets.
 
 #[cfg(test)]
-#[expect(dead_code, reason = "not every test file uses all of it")]
 mod support;
 
 #[cfg(test)]

@@ -45,10 +45,7 @@ impl UserAddr {
 
     /// Returns the offset within the page.
     pub const fn page_offset(self) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "less than PAGE_SIZE")]
-        {
-            (self.0 & PAGE_MASK) as usize
-        }
+        (self.0 & PAGE_MASK) as usize
     }
 
     /// Says whether the address is on a page boundary.

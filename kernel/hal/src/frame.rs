@@ -1,5 +1,6 @@
 //! Physical memory by the page: reference-counted frames.
 
+use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use crate::PAGE_SIZE;
@@ -159,7 +160,7 @@ impl Frame {
     ///
     /// # Errors
     /// [`OutOfMemory`] if there is no such run.
-    pub fn zeroed_large() -> Result<alloc::vec::Vec<Self>, OutOfMemory> {
+    pub fn zeroed_large() -> Result<Vec<Self>, OutOfMemory> {
         let first = pool().allocate_large(Fill::Zero).ok_or(OutOfMemory)?;
         Ok((0..512).filter_map(|i| first.checked_add(i)).map(Self).collect())
     }

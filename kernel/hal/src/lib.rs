@@ -24,7 +24,7 @@ mod memory;
 mod regs;
 mod space;
 pub mod sync;
-#[cfg(all(test, feature = "fake"))]
+#[cfg(test)]
 mod tests;
 mod wait;
 

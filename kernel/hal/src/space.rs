@@ -1,6 +1,7 @@
 //! Page tables of one process.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::{Frame, OutOfMemory, PageRange, UserAddr};
 
@@ -64,7 +65,7 @@ pub trait AddressSpace: Send + Sync {
     ///
     /// # Errors
     /// [`OutOfMemory`] if a page table cannot be allocated.
-    fn map_large(&self, at: UserAddr, frames: alloc::vec::Vec<Frame>, prot: Prot) -> Result<(), OutOfMemory>;
+    fn map_large(&self, at: UserAddr, frames: Vec<Frame>, prot: Prot) -> Result<(), OutOfMemory>;
     /// Maps consecutive pages from `at` wherever a frame is given and nothing is mapped yet; the frames that were used are
     /// taken out. Returns how many. Stops where a page table cannot be allocated: these pages are only a guess.
     fn map_absent(&self, at: UserAddr, frames: &mut [Option<Frame>], prot: Prot) -> u64 {

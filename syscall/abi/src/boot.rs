@@ -313,7 +313,9 @@ mod tests {
 
     #[test]
     fn unknown_or_malformed_options_are_named() {
-        for bad in ["hull.nope=1", "hull.cpus=0", "hull.tty=yes", "hull.arg=%4", "hull.arg=%zz", "hull.user=1"] {
+        for bad in
+            ["hull.nope=1", "hull.cpus=0", "hull.tty=yes", "hull.arg=%4", "hull.arg=%zz", "hull.user=1"]
+        {
             assert_eq!(Config::parse(bad), Err(BadToken(bad.into())));
         }
     }

@@ -182,7 +182,10 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(frames, [(Kind::Output, b"hello".to_vec()), (Kind::Exit, 7u32.to_le_bytes().to_vec())]);
+            assert_eq!(
+                frames,
+                [(Kind::Output, b"hello".to_vec()), (Kind::Exit, 7u32.to_le_bytes().to_vec())]
+            );
             assert_eq!(noise, [b"SeaBIOS\n".as_slice(), &[MAGIC[0], 1, 2]].concat());
         }
     }

@@ -67,7 +67,6 @@ impl Key {
         Ok(Self { object: Arc::as_ptr(&vm).addr() as u64, offset: at.0 })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the index is below BUCKETS")]
     fn bucket(self) -> usize {
         // Fibonacci hashing spreads neighbouring words and objects.
         let mixed = (self.object.rotate_left(29) ^ self.offset >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);

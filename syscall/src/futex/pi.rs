@@ -3,6 +3,7 @@
 //! Threads are scheduled fairly, so there is no priority to inherit; the protocol of the word is Linux's.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use abi::futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
@@ -177,7 +178,7 @@ impl Futexes {
         }
         let vm = Arc::as_ptr(&cx.vm()).addr() as u64;
         for bucket in &self.buckets {
-            let waited: alloc::vec::Vec<(Key, UserAddr)> = bucket
+            let waited: Vec<(Key, UserAddr)> = bucket
                 .lock()
                 .iter()
                 .filter(|e| e.key.object == vm)

@@ -26,42 +26,42 @@ const FILE_CAPABILITIES: u64 = 1 << Capability::Chown as u8
 const GROUPS_MAX: usize = 65_536;
 
 /// `getpid(2)`.
-pub fn sys_getpid(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_getpid(cx: &Context<'_>) -> u32 {
     cx.process().pid()
 }
 
 /// `gettid(2)`.
-pub fn sys_gettid(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_gettid(cx: &Context<'_>) -> u32 {
     cx.thread.tid()
 }
 
 /// `getppid(2)`; 1 is the kernel, which plays init.
-pub fn sys_getppid(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_getppid(cx: &Context<'_>) -> u32 {
     cx.process().parent_pid()
 }
 
 /// `getuid(2)`.
-pub fn sys_getuid(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_getuid(cx: &Context<'_>) -> u32 {
     cx.credentials().uid
 }
 
 /// `geteuid(2)`.
-pub fn sys_geteuid(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_geteuid(cx: &Context<'_>) -> u32 {
     cx.credentials().euid
 }
 
 /// `getgid(2)`.
-pub fn sys_getgid(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_getgid(cx: &Context<'_>) -> u32 {
     cx.credentials().gid
 }
 
 /// `getegid(2)`.
-pub fn sys_getegid(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_getegid(cx: &Context<'_>) -> u32 {
     cx.credentials().egid
 }
 
 /// `getresuid(2)`.
-pub fn sys_getresuid(
+pub(crate) fn sys_getresuid(
     cx: &Context<'_>,
     real: UserPtr<u32, Out>,
     effective: UserPtr<u32, Out>,
@@ -74,7 +74,7 @@ pub fn sys_getresuid(
 }
 
 /// `getresgid(2)`.
-pub fn sys_getresgid(
+pub(crate) fn sys_getresgid(
     cx: &Context<'_>,
     real: UserPtr<u32, Out>,
     effective: UserPtr<u32, Out>,
@@ -117,7 +117,7 @@ fn change(cx: &Context<'_>, old: &Credentials, new: Credentials) {
 }
 
 /// `setuid(2)`.
-pub fn sys_setuid(cx: &Context<'_>, uid: u32) -> SysResult<()> {
+pub(crate) fn sys_setuid(cx: &Context<'_>, uid: u32) -> SysResult<()> {
     let old = cx.credentials();
     let mut new = Credentials::clone(&old);
     if uid == NONE {
@@ -134,7 +134,7 @@ pub fn sys_setuid(cx: &Context<'_>, uid: u32) -> SysResult<()> {
 }
 
 /// `setreuid(2)`.
-pub fn sys_setreuid(cx: &Context<'_>, real: u32, effective: u32) -> SysResult<()> {
+pub(crate) fn sys_setreuid(cx: &Context<'_>, real: u32, effective: u32) -> SysResult<()> {
     let old = cx.credentials();
     let mut new = Credentials::clone(&old);
     let free = old.can(Capability::Setuid);
@@ -158,7 +158,7 @@ pub fn sys_setreuid(cx: &Context<'_>, real: u32, effective: u32) -> SysResult<()
 }
 
 /// `setresuid(2)`.
-pub fn sys_setresuid(cx: &Context<'_>, real: u32, effective: u32, saved: u32) -> SysResult<()> {
+pub(crate) fn sys_setresuid(cx: &Context<'_>, real: u32, effective: u32, saved: u32) -> SysResult<()> {
     let old = cx.credentials();
     let mut new = Credentials::clone(&old);
     let free = old.can(Capability::Setuid);
@@ -176,7 +176,7 @@ pub fn sys_setresuid(cx: &Context<'_>, real: u32, effective: u32, saved: u32) ->
 }
 
 /// `setfsuid(2)`: returns the old one, whether or not it was changed.
-pub fn sys_setfsuid(cx: &Context<'_>, uid: u32) -> u32 {
+pub(crate) fn sys_setfsuid(cx: &Context<'_>, uid: u32) -> u32 {
     let old = cx.credentials();
     let may = [old.uid, old.euid, old.suid, old.fsuid].contains(&uid) || old.can(Capability::Setuid);
     if uid != NONE && may && uid != old.fsuid {
@@ -195,7 +195,7 @@ pub fn sys_setfsuid(cx: &Context<'_>, uid: u32) -> u32 {
 }
 
 /// `setgid(2)`.
-pub fn sys_setgid(cx: &Context<'_>, gid: u32) -> SysResult<()> {
+pub(crate) fn sys_setgid(cx: &Context<'_>, gid: u32) -> SysResult<()> {
     let old = cx.credentials();
     let mut new = Credentials::clone(&old);
     if gid == NONE {
@@ -212,7 +212,7 @@ pub fn sys_setgid(cx: &Context<'_>, gid: u32) -> SysResult<()> {
 }
 
 /// `setregid(2)`.
-pub fn sys_setregid(cx: &Context<'_>, real: u32, effective: u32) -> SysResult<()> {
+pub(crate) fn sys_setregid(cx: &Context<'_>, real: u32, effective: u32) -> SysResult<()> {
     let old = cx.credentials();
     let mut new = Credentials::clone(&old);
     let free = old.can(Capability::Setgid);
@@ -237,7 +237,7 @@ pub fn sys_setregid(cx: &Context<'_>, real: u32, effective: u32) -> SysResult<()
 }
 
 /// `setresgid(2)`.
-pub fn sys_setresgid(cx: &Context<'_>, real: u32, effective: u32, saved: u32) -> SysResult<()> {
+pub(crate) fn sys_setresgid(cx: &Context<'_>, real: u32, effective: u32, saved: u32) -> SysResult<()> {
     let old = cx.credentials();
     let mut new = Credentials::clone(&old);
     let free = old.can(Capability::Setgid);
@@ -256,7 +256,7 @@ pub fn sys_setresgid(cx: &Context<'_>, real: u32, effective: u32, saved: u32) ->
 }
 
 /// `setfsgid(2)`: returns the old one, whether or not it was changed.
-pub fn sys_setfsgid(cx: &Context<'_>, gid: u32) -> u32 {
+pub(crate) fn sys_setfsgid(cx: &Context<'_>, gid: u32) -> u32 {
     let old = cx.credentials();
     let may = [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.can(Capability::Setgid);
     if gid != NONE && may && gid != old.fsgid {
@@ -268,7 +268,7 @@ pub fn sys_setfsgid(cx: &Context<'_>, gid: u32) -> u32 {
 }
 
 /// `getgroups(2)`.
-pub fn sys_getgroups(cx: &Context<'_>, size: i32, list: UserPtr<u32, Out>) -> SysResult<usize> {
+pub(crate) fn sys_getgroups(cx: &Context<'_>, size: i32, list: UserPtr<u32, Out>) -> SysResult<usize> {
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
     let groups = Arc::clone(&cx.credentials().groups);
     if size > 0 {
@@ -281,7 +281,7 @@ pub fn sys_getgroups(cx: &Context<'_>, size: i32, list: UserPtr<u32, Out>) -> Sy
 }
 
 /// `setgroups(2)`.
-pub fn sys_setgroups(cx: &Context<'_>, size: i32, list: UserPtr<u32, In>) -> SysResult<()> {
+pub(crate) fn sys_setgroups(cx: &Context<'_>, size: i32, list: UserPtr<u32, In>) -> SysResult<()> {
     let mut new = Credentials::clone(&cx.credentials());
     if !new.can(Capability::Setgid) {
         return Err(Errno::EPERM.into());
@@ -307,22 +307,22 @@ fn process_of(cx: &Context<'_>, pid: i32) -> SysResult<Arc<Process>> {
 }
 
 /// `getpgid(2)`.
-pub fn sys_getpgid(cx: &Context<'_>, pid: i32) -> SysResult<u32> {
+pub(crate) fn sys_getpgid(cx: &Context<'_>, pid: i32) -> SysResult<u32> {
     Ok(process_of(cx, pid)?.state.lock().group)
 }
 
 /// `getpgrp(2)`.
-pub fn sys_getpgrp(cx: &Context<'_>) -> u32 {
+pub(crate) fn sys_getpgrp(cx: &Context<'_>) -> u32 {
     cx.process().state.lock().group
 }
 
 /// `getsid(2)`.
-pub fn sys_getsid(cx: &Context<'_>, pid: i32) -> SysResult<u32> {
+pub(crate) fn sys_getsid(cx: &Context<'_>, pid: i32) -> SysResult<u32> {
     Ok(process_of(cx, pid)?.state.lock().session)
 }
 
 /// `setpgid(2)`.
-pub fn sys_setpgid(cx: &Context<'_>, pid: i32, group: i32) -> SysResult<()> {
+pub(crate) fn sys_setpgid(cx: &Context<'_>, pid: i32, group: i32) -> SysResult<()> {
     let caller = cx.process();
     if group < 0 {
         return Err(Errno::EINVAL.into());
@@ -359,7 +359,7 @@ pub fn sys_setpgid(cx: &Context<'_>, pid: i32, group: i32) -> SysResult<()> {
 }
 
 /// `setsid(2)`.
-pub fn sys_setsid(cx: &Context<'_>) -> SysResult<u32> {
+pub(crate) fn sys_setsid(cx: &Context<'_>) -> SysResult<u32> {
     let pid = cx.process().pid();
     if cx.system().processes().iter().any(|p| p.state.lock().group == pid) {
         return Err(Errno::EPERM.into());
@@ -397,7 +397,7 @@ const fn half(bits: u64, index: usize) -> u32 {
 }
 
 /// `capget(2)`.
-pub fn sys_capget(
+pub(crate) fn sys_capget(
     cx: &Context<'_>,
     header: UserPtr<CapUserHeader, InOut>,
     data: UserPtr<CapUserData, Out>,
@@ -430,7 +430,7 @@ pub fn sys_capget(
 }
 
 /// `capset(2)`.
-pub fn sys_capset(
+pub(crate) fn sys_capset(
     cx: &Context<'_>,
     header: UserPtr<CapUserHeader, InOut>,
     data: UserPtr<CapUserData, In>,

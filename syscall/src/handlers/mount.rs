@@ -1,5 +1,6 @@
 //! `mount(2)` and `umount2(2)`.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -158,8 +159,7 @@ pub(crate) fn sys_mount(
     // What needs a disk does not find one; the others are there once.
     let make = found.make.ok_or(if found.virtual_ { Errno::EINVAL } else { Errno::ENOTBLK })?;
     let fs = make(cx.system(), &data)?;
-    let source = alloc::string::String::from_utf8_lossy(if source.is_empty() { b"none" } else { &source })
-        .into_owned();
+    let source = String::from_utf8_lossy(if source.is_empty() { b"none" } else { &source }).into_owned();
     vfs.mount(fs, &source, &place, options_of(flags))?;
     Ok(())
 }

@@ -19,7 +19,7 @@ const ARCH_GET_XCOMP_SUPP: i32 = 0x1021;
 const ARCH_GET_XCOMP_PERM: i32 = 0x1022;
 
 /// `arch_prctl(2)`.
-pub fn sys_arch_prctl(cx: &Context<'_>, code: i32, value: u64) -> SysResult<u64> {
+pub(crate) fn sys_arch_prctl(cx: &Context<'_>, code: i32, value: u64) -> SysResult<u64> {
     let scheduler = cx.scheduler();
     let out = UserPtr::<u64, Out>::new(UserAddr(value));
     match code {
@@ -80,7 +80,7 @@ const SECUREBITS_ALL: u64 = 0xff;
 const CAP_LAST: u64 = 40;
 
 /// `prctl(2)`.
-pub fn sys_prctl(cx: &Context<'_>, option: i32, a: u64, b: u64, c: u64, d: u64) -> SysResult<u64> {
+pub(crate) fn sys_prctl(cx: &Context<'_>, option: i32, a: u64, b: u64, c: u64, d: u64) -> SysResult<u64> {
     use option::*;
     let thread = cx.thread;
     let process = cx.process();
@@ -115,10 +115,7 @@ pub fn sys_prctl(cx: &Context<'_>, option: i32, a: u64, b: u64, c: u64, d: u64) 
         PR_SET_TIMING if a == 0 => {}
         PR_SET_NAME => {
             let mut name = [0; 16];
-            let len = match cx.memory().copy_in_string(UserAddr(a), &mut name[..15])? {
-                Some(len) => len,
-                None => 15,
-            };
+            let len = cx.memory().copy_in_string(UserAddr(a), &mut name[..15])?.unwrap_or(15);
             thread.set_name(&name[..len]);
         }
         PR_GET_NAME => cx.memory().copy_out(UserAddr(a), &thread.name())?,

@@ -22,7 +22,13 @@ const LEN: u32 = 32;
 const RSEQ_CS_OFFSET: u64 = 8;
 
 /// `rseq(2)`.
-pub(crate) fn sys_rseq(cx: &Context<'_>, at: UserAddr, len: u32, flags: Flags, signature: u32) -> SysResult<()> {
+pub(crate) fn sys_rseq(
+    cx: &Context<'_>,
+    at: UserAddr,
+    len: u32,
+    flags: Flags,
+    signature: u32,
+) -> SysResult<()> {
     let (now_at, now_len, now_signature) = *cx.thread.rseq.lock();
     if flags.0 & RSEQ_FLAG_UNREGISTER != 0 {
         if flags.0 != RSEQ_FLAG_UNREGISTER || now_at == 0 || at.0 != now_at || len != now_len {
@@ -81,7 +87,8 @@ fn leave_section(cx: &Context<'_>, at: UserAddr, signature: u32) -> Result<(), E
     let section: RseqCs = UserPtr::<RseqCs, In>::new(UserAddr(area.rseq_cs)).read(cx)?;
     let end = section.start_ip.checked_add(section.post_commit_offset).ok_or(Errno::EFAULT)?;
     let in_section = |ip: u64| (section.start_ip..end).contains(&ip);
-    if section.version != 0 || end >= USER_END || section.abort_ip >= USER_END || in_section(section.abort_ip) {
+    if section.version != 0 || end >= USER_END || section.abort_ip >= USER_END || in_section(section.abort_ip)
+    {
         return Err(Errno::EFAULT);
     }
     let mark = section.abort_ip.checked_sub(4).ok_or(Errno::EFAULT)?;

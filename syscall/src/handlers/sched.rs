@@ -1,6 +1,7 @@
 //! Scheduling: policy, priority, affinity (`sched(7)`).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::sched::SchedAttr;
@@ -26,7 +27,7 @@ const SCHED_FLAG_KEEP: u64 = 0x18;
 const ATTR_FIRST: u32 = 48;
 
 /// `sched_yield(2)`.
-pub fn sys_sched_yield(cx: &Context<'_>) {
+pub(crate) fn sys_sched_yield(cx: &Context<'_>) {
     cx.scheduler().yield_now();
 }
 
@@ -89,7 +90,7 @@ fn nice_allowed(thread: &Thread, nice: i8) -> bool {
 }
 
 /// `sched_setparam(2)`.
-pub fn sys_sched_setparam(cx: &Context<'_>, tid: i32, param: UserPtr<i32, In>) -> SysResult<()> {
+pub(crate) fn sys_sched_setparam(cx: &Context<'_>, tid: i32, param: UserPtr<i32, In>) -> SysResult<()> {
     if param.is_null() || tid < 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -101,7 +102,7 @@ pub fn sys_sched_setparam(cx: &Context<'_>, tid: i32, param: UserPtr<i32, In>) -
 }
 
 /// `sched_getparam(2)`.
-pub fn sys_sched_getparam(cx: &Context<'_>, tid: i32, param: UserPtr<u32, Out>) -> SysResult<()> {
+pub(crate) fn sys_sched_getparam(cx: &Context<'_>, tid: i32, param: UserPtr<u32, Out>) -> SysResult<()> {
     if param.is_null() {
         return Err(Errno::EINVAL.into());
     }
@@ -111,7 +112,7 @@ pub fn sys_sched_getparam(cx: &Context<'_>, tid: i32, param: UserPtr<u32, Out>) 
 }
 
 /// `sched_setscheduler(2)`.
-pub fn sys_sched_setscheduler(
+pub(crate) fn sys_sched_setscheduler(
     cx: &Context<'_>,
     tid: i32,
     policy: i32,
@@ -135,14 +136,14 @@ pub fn sys_sched_setscheduler(
 }
 
 /// `sched_getscheduler(2)`.
-pub fn sys_sched_getscheduler(cx: &Context<'_>, tid: i32) -> SysResult<u32> {
+pub(crate) fn sys_sched_getscheduler(cx: &Context<'_>, tid: i32) -> SysResult<u32> {
     let thread = thread_of(cx, tid)?;
     let sched = *thread.sched.lock();
     Ok(sched.policy | if sched.reset_on_fork { SCHED_RESET_ON_FORK } else { 0 })
 }
 
 /// `sched_setattr(2)`.
-pub fn sys_sched_setattr(cx: &Context<'_>, tid: i32, at: UserAddr, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_sched_setattr(cx: &Context<'_>, tid: i32, at: UserAddr, flags: Flags) -> SysResult<()> {
     if at.is_null() || tid < 0 || flags.0 != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -188,7 +189,13 @@ pub fn sys_sched_setattr(cx: &Context<'_>, tid: i32, at: UserAddr, flags: Flags)
 }
 
 /// `sched_getattr(2)`.
-pub fn sys_sched_getattr(cx: &Context<'_>, tid: i32, at: UserAddr, size: u32, flags: Flags) -> SysResult<()> {
+pub(crate) fn sys_sched_getattr(
+    cx: &Context<'_>,
+    tid: i32,
+    at: UserAddr,
+    size: u32,
+    flags: Flags,
+) -> SysResult<()> {
     if at.is_null() || tid < 0 || size < ATTR_FIRST || size as usize > hal::PAGE_SIZE || flags.0 != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -208,7 +215,7 @@ pub fn sys_sched_getattr(cx: &Context<'_>, tid: i32, at: UserAddr, size: u32, fl
 }
 
 /// `sched_get_priority_max(2)`.
-pub fn sys_sched_get_priority_max(_: &Context<'_>, policy: u32) -> SysResult<u32> {
+pub(crate) fn sys_sched_get_priority_max(_: &Context<'_>, policy: u32) -> SysResult<u32> {
     match policy {
         SCHED_FIFO | SCHED_RR => Ok(99),
         SCHED_OTHER | SCHED_BATCH | SCHED_IDLE | SCHED_DEADLINE => Ok(0),
@@ -217,7 +224,7 @@ pub fn sys_sched_get_priority_max(_: &Context<'_>, policy: u32) -> SysResult<u32
 }
 
 /// `sched_get_priority_min(2)`.
-pub fn sys_sched_get_priority_min(_: &Context<'_>, policy: u32) -> SysResult<u32> {
+pub(crate) fn sys_sched_get_priority_min(_: &Context<'_>, policy: u32) -> SysResult<u32> {
     match policy {
         SCHED_FIFO | SCHED_RR => Ok(1),
         SCHED_OTHER | SCHED_BATCH | SCHED_IDLE | SCHED_DEADLINE => Ok(0),
@@ -226,7 +233,7 @@ pub fn sys_sched_get_priority_min(_: &Context<'_>, policy: u32) -> SysResult<u32
 }
 
 /// `sched_rr_get_interval(2)`: Linux's time slices.
-pub fn sys_sched_rr_get_interval(
+pub(crate) fn sys_sched_rr_get_interval(
     cx: &Context<'_>,
     tid: i32,
     interval: UserPtr<Timespec, Out>,
@@ -246,7 +253,7 @@ fn present(cx: &Context<'_>) -> u64 {
 }
 
 /// `sched_setaffinity(2)`.
-pub fn sys_sched_setaffinity(cx: &Context<'_>, tid: i32, len: u32, mask: UserAddr) -> SysResult<()> {
+pub(crate) fn sys_sched_setaffinity(cx: &Context<'_>, tid: i32, len: u32, mask: UserAddr) -> SysResult<()> {
     let mut bytes = [0; 8];
     let len = bytes.len().min(len as usize);
     cx.memory().copy_in(mask, &mut bytes[..len])?;
@@ -271,7 +278,12 @@ pub fn sys_sched_setaffinity(cx: &Context<'_>, tid: i32, len: u32, mask: UserAdd
 }
 
 /// `sched_getaffinity(2)`.
-pub fn sys_sched_getaffinity(cx: &Context<'_>, tid: i32, len: u32, mask: UserAddr) -> SysResult<usize> {
+pub(crate) fn sys_sched_getaffinity(
+    cx: &Context<'_>,
+    tid: i32,
+    len: u32,
+    mask: UserAddr,
+) -> SysResult<usize> {
     if u64::from(len) * 8 < u64::from(cx.platform().info.cpus) || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
@@ -285,7 +297,7 @@ pub fn sys_sched_getaffinity(cx: &Context<'_>, tid: i32, len: u32, mask: UserAdd
 }
 
 /// `getcpu(2)`.
-pub fn sys_getcpu(
+pub(crate) fn sys_getcpu(
     cx: &Context<'_>,
     cpu: UserPtr<u32, Out>,
     node: UserPtr<u32, Out>,
@@ -305,7 +317,7 @@ const PRIO_PGRP: i32 = 1;
 const PRIO_USER: i32 = 2;
 
 /// Returns the threads that `getpriority`, `setpriority`, `ioprio_get` and `ioprio_set` mean, by their `PRIO_*`.
-fn threads_of(cx: &Context<'_>, which: i32, who: i32) -> SysResult<alloc::vec::Vec<Arc<Thread>>> {
+fn threads_of(cx: &Context<'_>, which: i32, who: i32) -> SysResult<Vec<Arc<Thread>>> {
     let all = || cx.system().processes();
     let threads = match which {
         PRIO_PROCESS if who == 0 => alloc::vec![cx.thread.arc()],
@@ -324,14 +336,14 @@ fn threads_of(cx: &Context<'_>, which: i32, who: i32) -> SysResult<alloc::vec::V
 }
 
 /// `getpriority(2)`: the kernel answers 20 minus the nice value.
-pub fn sys_getpriority(cx: &Context<'_>, which: i32, who: i32) -> SysResult<i32> {
+pub(crate) fn sys_getpriority(cx: &Context<'_>, which: i32, who: i32) -> SysResult<i32> {
     let threads = threads_of(cx, which, who)?;
     let best = threads.iter().map(|t| 20 - i32::from(t.sched.lock().nice)).max();
     Ok(best.ok_or(Errno::ESRCH)?)
 }
 
 /// `setpriority(2)`.
-pub fn sys_setpriority(cx: &Context<'_>, which: i32, who: i32, nice: i32) -> SysResult<()> {
+pub(crate) fn sys_setpriority(cx: &Context<'_>, which: i32, who: i32, nice: i32) -> SysResult<()> {
     let nice = i8::try_from(nice.clamp(-20, 19)).unwrap_or(0);
     let mut result = Err(Errno::ESRCH);
     for thread in threads_of(cx, which, who)? {
@@ -366,7 +378,7 @@ const IOPRIO_LEVELS: u32 = 8;
 const IOPRIO_NORMAL: u32 = 4;
 
 /// Returns the threads that `ioprio_get` and `ioprio_set` mean: `IOPRIO_WHO_*` are `PRIO_*` plus one.
-fn io_threads_of(cx: &Context<'_>, which: i32, who: i32) -> SysResult<alloc::vec::Vec<Arc<Thread>>> {
+fn io_threads_of(cx: &Context<'_>, which: i32, who: i32) -> SysResult<Vec<Arc<Thread>>> {
     if !(1..=3).contains(&which) {
         return Err(Errno::EINVAL.into());
     }
@@ -375,7 +387,7 @@ fn io_threads_of(cx: &Context<'_>, which: i32, who: i32) -> SysResult<alloc::vec
 }
 
 /// `ioprio_set(2)`.
-pub fn sys_ioprio_set(cx: &Context<'_>, which: i32, who: i32, priority: u32) -> SysResult<()> {
+pub(crate) fn sys_ioprio_set(cx: &Context<'_>, which: i32, who: i32, priority: u32) -> SysResult<()> {
     let (class, level) = (priority >> IOPRIO_CLASS_SHIFT, priority & ((1 << IOPRIO_CLASS_SHIFT) - 1));
     let caller = cx.credentials();
     match class {
@@ -398,7 +410,7 @@ pub fn sys_ioprio_set(cx: &Context<'_>, which: i32, who: i32, priority: u32) -> 
 }
 
 /// `ioprio_get(2)`: the best of those asked for.
-pub fn sys_ioprio_get(cx: &Context<'_>, which: i32, who: i32) -> SysResult<u32> {
+pub(crate) fn sys_ioprio_get(cx: &Context<'_>, which: i32, who: i32) -> SysResult<u32> {
     let of = |thread: &Arc<Thread>| {
         let priority = thread.io_priority.load(core::sync::atomic::Ordering::Relaxed);
         // LINUX: what was never set reads as no class at the normal level.
@@ -407,7 +419,11 @@ pub fn sys_ioprio_get(cx: &Context<'_>, which: i32, who: i32) -> SysResult<u32> 
     let threads = io_threads_of(cx, which, who)?;
     // A class of none counts as best effort when priorities are compared.
     let rank = |&p: &u32| {
-        if p >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE { IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | p } else { p }
+        if p >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE {
+            IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | p
+        } else {
+            p
+        }
     };
     Ok(threads.iter().map(of).min_by_key(rank).ok_or(Errno::ESRCH)?)
 }

@@ -1,5 +1,6 @@
 //! The system as a whole, and limits: `uname(2)`, `sysinfo(2)`, `getrlimit(2)`, `getrusage(2)`, `getrandom(2)` ...
 
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
@@ -14,14 +15,14 @@ use crate::proc::{Capability, Limit, Limits, Resource, Thread};
 use crate::{Context, Restart, SysError, SysResult};
 
 /// The Linux release whose system calls Hull has; programs compare it with what they need.
-pub const RELEASE: &str = "6.1.0-hull";
+pub(crate) const RELEASE: &str = "6.1.0-hull";
 /// `uname -v`.
-pub const VERSION: &str = concat!("#1 SMP PREEMPT_DYNAMIC Hull ", env!("CARGO_PKG_VERSION"));
+pub(crate) const VERSION: &str = concat!("#1 SMP PREEMPT_DYNAMIC Hull ", env!("CARGO_PKG_VERSION"));
 /// Longest host or domain name.
 const NAME_MAX: usize = 64;
 
 /// `uname(2)`.
-pub fn sys_uname(cx: &Context<'_>, to: UserPtr<Utsname, Out>) -> SysResult<()> {
+pub(crate) fn sys_uname(cx: &Context<'_>, to: UserPtr<Utsname, Out>) -> SysResult<()> {
     let names = cx.system().names();
     let mut uts = Utsname::new_zeroed();
     let fields: [(&mut [u8; 65], &[u8]); 6] = [
@@ -39,7 +40,7 @@ pub fn sys_uname(cx: &Context<'_>, to: UserPtr<Utsname, Out>) -> SysResult<()> {
     Ok(to.write(cx, &uts)?)
 }
 
-fn read_name(cx: &Context<'_>, name: UserAddr, len: i32) -> SysResult<alloc::vec::Vec<u8>> {
+fn read_name(cx: &Context<'_>, name: UserAddr, len: i32) -> SysResult<Vec<u8>> {
     if !cx.credentials().can(Capability::SysAdmin) {
         return Err(Errno::EPERM.into());
     }
@@ -51,21 +52,21 @@ fn read_name(cx: &Context<'_>, name: UserAddr, len: i32) -> SysResult<alloc::vec
 }
 
 /// `sethostname(2)`.
-pub fn sys_sethostname(cx: &Context<'_>, name: UserAddr, len: i32) -> SysResult<()> {
+pub(crate) fn sys_sethostname(cx: &Context<'_>, name: UserAddr, len: i32) -> SysResult<()> {
     let name = read_name(cx, name, len)?;
     cx.system().change_names(|names| names.host = name);
     Ok(())
 }
 
 /// `setdomainname(2)`.
-pub fn sys_setdomainname(cx: &Context<'_>, name: UserAddr, len: i32) -> SysResult<()> {
+pub(crate) fn sys_setdomainname(cx: &Context<'_>, name: UserAddr, len: i32) -> SysResult<()> {
     let name = read_name(cx, name, len)?;
     cx.system().change_names(|names| names.domain = name);
     Ok(())
 }
 
 /// `sysinfo(2)`.
-pub fn sys_sysinfo(cx: &Context<'_>, to: UserPtr<Sysinfo, Out>) -> SysResult<()> {
+pub(crate) fn sys_sysinfo(cx: &Context<'_>, to: UserPtr<Sysinfo, Out>) -> SysResult<()> {
     let usage = Frame::usage();
     let mut info = Sysinfo::new_zeroed();
     // LINUX: rounded up.
@@ -78,7 +79,7 @@ pub fn sys_sysinfo(cx: &Context<'_>, to: UserPtr<Sysinfo, Out>) -> SysResult<()>
 }
 
 /// `getrandom(2)`.
-pub fn sys_getrandom(cx: &Context<'_>, to: OutBuf, flags: Flags) -> SysResult<usize> {
+pub(crate) fn sys_getrandom(cx: &Context<'_>, to: OutBuf, flags: Flags) -> SysResult<usize> {
     const GRND_NONBLOCK: u32 = 1;
     const GRND_RANDOM: u32 = 2;
     const GRND_INSECURE: u32 = 4;
@@ -114,13 +115,13 @@ fn resource(number: u32) -> SysResult<Resource> {
 }
 
 /// `getrlimit(2)`.
-pub fn sys_getrlimit(cx: &Context<'_>, number: u32, to: UserPtr<Rlimit, Out>) -> SysResult<()> {
+pub(crate) fn sys_getrlimit(cx: &Context<'_>, number: u32, to: UserPtr<Rlimit, Out>) -> SysResult<()> {
     let limit = cx.process().limits.lock().get(resource(number)?);
     Ok(to.write(cx, &Rlimit { rlim_cur: limit.soft, rlim_max: limit.hard })?)
 }
 
 /// `setrlimit(2)`.
-pub fn sys_setrlimit(cx: &Context<'_>, number: u32, from: UserPtr<Rlimit, In>) -> SysResult<()> {
+pub(crate) fn sys_setrlimit(cx: &Context<'_>, number: u32, from: UserPtr<Rlimit, In>) -> SysResult<()> {
     let new = from.read(cx)?;
     set_limit(cx, cx.process(), number, new)
 }
@@ -150,7 +151,7 @@ fn set_limit(cx: &Context<'_>, process: &crate::proc::Process, number: u32, new:
 }
 
 /// `prlimit(2)`.
-pub fn sys_prlimit64(
+pub(crate) fn sys_prlimit64(
     cx: &Context<'_>,
     pid: i32,
     number: u32,
@@ -201,7 +202,7 @@ fn add_thread(usage: &mut Rusage, thread: &Thread) {
 }
 
 /// `getrusage(2)`.
-pub fn sys_getrusage(cx: &Context<'_>, who: i32, to: UserPtr<Rusage, Out>) -> SysResult<()> {
+pub(crate) fn sys_getrusage(cx: &Context<'_>, who: i32, to: UserPtr<Rusage, Out>) -> SysResult<()> {
     const RUSAGE_SELF: i32 = 0;
     const RUSAGE_CHILDREN: i32 = -1;
     const RUSAGE_THREAD: i32 = 1;
@@ -227,7 +228,7 @@ pub fn sys_getrusage(cx: &Context<'_>, who: i32, to: UserPtr<Rusage, Out>) -> Sy
 }
 
 /// `personality(2)`.
-pub fn sys_personality(cx: &Context<'_>, persona: u32) -> u32 {
+pub(crate) fn sys_personality(cx: &Context<'_>, persona: u32) -> u32 {
     let mut state = cx.process().state.lock();
     let old = state.personality;
     if persona != u32::MAX {
@@ -237,7 +238,7 @@ pub fn sys_personality(cx: &Context<'_>, persona: u32) -> u32 {
 }
 
 /// `syslog(2)`: the kernel's log goes to the console, and there is no buffer to read.
-pub fn sys_syslog(cx: &Context<'_>, action: i32, buffer: OutBuf) -> SysResult<usize> {
+pub(crate) fn sys_syslog(cx: &Context<'_>, action: i32, buffer: OutBuf) -> SysResult<usize> {
     const READ: i32 = 2;
     const READ_ALL: i32 = 3;
     const READ_CLEAR: i32 = 4;
@@ -266,7 +267,13 @@ const LINUX_REBOOT_MAGIC1: u32 = 0xfee1_dead;
 const LINUX_REBOOT_MAGIC2: [u32; 4] = [0x2812_1969, 0x0512_1996, 0x1604_1998, 0x2011_2000];
 
 /// `reboot(2)`: halting, powering off and restarting all end the machine, with exit status 0.
-pub fn sys_reboot(cx: &Context<'_>, magic: u32, magic2: u32, command: u32, _text: InBuf) -> SysResult<()> {
+pub(crate) fn sys_reboot(
+    cx: &Context<'_>,
+    magic: u32,
+    magic2: u32,
+    command: u32,
+    _text: InBuf,
+) -> SysResult<()> {
     const RESTART: u32 = 0x0123_4567;
     const HALT: u32 = 0xcdef_0123;
     const CAD_ON: u32 = 0x89ab_cdef;
@@ -287,7 +294,7 @@ pub fn sys_reboot(cx: &Context<'_>, magic: u32, magic2: u32, command: u32, _text
 }
 
 /// `vhangup(2)`.
-pub fn sys_vhangup(cx: &Context<'_>) -> SysResult<()> {
+pub(crate) fn sys_vhangup(cx: &Context<'_>) -> SysResult<()> {
     if !cx.credentials().can(Capability::SysTtyConfig) {
         return Err(Errno::EPERM.into());
     }

@@ -1,6 +1,7 @@
 //! Making and ending processes and threads.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use abi::Errno;
 use hal::{PAGE_SIZE, Readiness, Start, UserAddr};
@@ -60,18 +61,18 @@ struct CloneRequest {
 }
 
 /// `fork(2)`.
-pub fn sys_fork(cx: &Context<'_>) -> SysResult<u32> {
+pub(crate) fn sys_fork(cx: &Context<'_>) -> SysResult<u32> {
     clone(cx, &CloneRequest { exit_signal: abi::signal::SIGCHLD, ..CloneRequest::default() })
 }
 
 /// `vfork(2)`.
-pub fn sys_vfork(cx: &Context<'_>) -> SysResult<u32> {
+pub(crate) fn sys_vfork(cx: &Context<'_>) -> SysResult<u32> {
     let flags = CLONE_VM | CLONE_VFORK;
     clone(cx, &CloneRequest { flags, exit_signal: abi::signal::SIGCHLD, ..CloneRequest::default() })
 }
 
 /// `clone(2)`, with x86_64's order of arguments.
-pub fn sys_clone(
+pub(crate) fn sys_clone(
     cx: &Context<'_>,
     flags: u64,
     stack: u64,
@@ -86,7 +87,6 @@ pub fn sys_clone(
     if flags & CLONE_PIDFD != 0 && flags & (CLONE_PARENT_SETTID | CLONE_DETACHED) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    #[expect(clippy::cast_possible_truncation, reason = "eight bits")]
     let exit_signal = (flags & CSIGNAL) as i32;
     clone(
         cx,
@@ -112,7 +112,7 @@ struct CloneArgs {
 }
 
 /// `clone3(2)`.
-pub fn sys_clone3(cx: &Context<'_>, args: UserAddr, size: usize) -> SysResult<u32> {
+pub(crate) fn sys_clone3(cx: &Context<'_>, args: UserAddr, size: usize) -> SysResult<u32> {
     const FIRST_VERSION: usize = 64;
     if size > PAGE_SIZE {
         return Err(Errno::E2BIG.into());
@@ -308,8 +308,8 @@ fn new_process(cx: &Context<'_>, request: &CloneRequest, pid: u32) -> SysResult<
         if request.flags & CLONE_PARENT != 0 { state.parent.clone() } else { Arc::downgrade(caller) };
     let child = ProcessState {
         parent,
-        children: alloc::vec::Vec::new(),
-        threads: alloc::vec::Vec::new(),
+        children: Vec::new(),
+        threads: Vec::new(),
         group: state.group,
         session: state.session,
         exit: ExitState::Running,
@@ -339,13 +339,13 @@ fn wait_for_vfork(cx: &Context<'_>, done: &Arc<VforkDone>) {
 }
 
 /// `exit(2)`: ends the calling thread.
-pub fn sys_exit(cx: &Context<'_>, status: i32) -> Outcome {
+pub(crate) fn sys_exit(cx: &Context<'_>, status: i32) -> Outcome {
     proc::exit_thread(cx, exit_status(status));
     Outcome::Exit
 }
 
 /// `exit_group(2)`: ends the process.
-pub fn sys_exit_group(cx: &Context<'_>, status: i32) -> Outcome {
+pub(crate) fn sys_exit_group(cx: &Context<'_>, status: i32) -> Outcome {
     proc::exit_group(cx.process(), exit_status(status));
     proc::exit_thread(cx, exit_status(status));
     Outcome::Exit
@@ -357,13 +357,13 @@ const fn exit_status(code: i32) -> u32 {
 }
 
 /// `set_tid_address(2)`.
-pub fn sys_set_tid_address(cx: &Context<'_>, at: UserAddr) -> u32 {
+pub(crate) fn sys_set_tid_address(cx: &Context<'_>, at: UserAddr) -> u32 {
     cx.thread.clear_child_tid.store(at.0, core::sync::atomic::Ordering::Relaxed);
     cx.thread.tid()
 }
 
 /// `execve(2)`.
-pub fn sys_execve(
+pub(crate) fn sys_execve(
     cx: &Context<'_>,
     path: UserPath,
     argv: UserPtr<u64, In>,
@@ -373,7 +373,7 @@ pub fn sys_execve(
 }
 
 /// `execveat(2)`.
-pub fn sys_execveat(
+pub(crate) fn sys_execveat(
     cx: &Context<'_>,
     at: Fd,
     path: UserPath,
@@ -387,7 +387,7 @@ pub fn sys_execveat(
 const AT_FDCWD: i32 = -100;
 
 /// `pidfd_open(2)`.
-pub fn sys_pidfd_open(cx: &Context<'_>, pid: i32, flags: Flags) -> SysResult<i32> {
+pub(crate) fn sys_pidfd_open(cx: &Context<'_>, pid: i32, flags: Flags) -> SysResult<i32> {
     const PIDFD_NONBLOCK: u32 = 0o4000;
     if flags.0 & !PIDFD_NONBLOCK != 0 || pid <= 0 {
         return Err(Errno::EINVAL.into());
@@ -403,7 +403,7 @@ pub fn sys_pidfd_open(cx: &Context<'_>, pid: i32, flags: Flags) -> SysResult<i32
 }
 
 /// `pidfd_send_signal(2)`.
-pub fn sys_pidfd_send_signal(
+pub(crate) fn sys_pidfd_send_signal(
     cx: &Context<'_>,
     pidfd: Fd,
     signal: Signal,

@@ -8,7 +8,7 @@ use abi::{Errno, Result};
 use hal::sync::{Lock, rank};
 use hal::{CpuTime, Platform, Readiness, WaitQueue};
 
-pub use super::timer::ProcessTimers;
+pub(crate) use super::timer::ProcessTimers;
 use crate::block::{self, Woken};
 use crate::decode::{Flags, In, InOut, Out, UserPtr};
 use crate::proc::{Capability, Process, Thread};

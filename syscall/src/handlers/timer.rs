@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, Ordering};
 use core::task::Waker;
 
@@ -225,7 +226,7 @@ impl ProcessTimers {
     pub(crate) fn clock_was_set(&self) {
         let (posix, intervals) = {
             let state = self.state.lock();
-            (state.posix.values().cloned().collect::<alloc::vec::Vec<_>>(), state.intervals.clone())
+            (state.posix.values().cloned().collect::<Vec<_>>(), state.intervals.clone())
         };
         posix.iter().for_each(|timer| timer.alarm.clock_was_set());
         intervals.iter().flatten().for_each(|alarm| alarm.clock_was_set());

@@ -141,7 +141,7 @@ const fn timeval(ns: u64) -> Timeval {
 }
 
 /// `wait4(2)`.
-pub fn sys_wait4(
+pub(crate) fn sys_wait4(
     cx: &Context<'_>,
     pid: i32,
     status: UserPtr<u32, Out>,
@@ -169,7 +169,7 @@ pub fn sys_wait4(
 }
 
 /// `waitid(2)`.
-pub fn sys_waitid(
+pub(crate) fn sys_waitid(
     cx: &Context<'_>,
     id_type: i32,
     id: i32,
@@ -198,7 +198,7 @@ pub fn sys_waitid(
     let found = wait(cx, &which, options)?;
     if !info.is_null() {
         // LINUX: without a child the fields that are set otherwise are zero, and the rest is left alone.
-        let fields = found.as_ref().map_or([0; 6], |f| siginfo(f));
+        let fields = found.as_ref().map_or([0; 6], siginfo);
         let [signo, errno, code, pid, uid, status] = fields;
         let memory = cx.memory();
         memory.copy_out(info, [signo, errno, code].as_bytes())?;

@@ -8,7 +8,7 @@ use abi::Errno;
 use hal::{Readiness, UserAddr};
 
 use super::program::{self, LoadError, Loading, Program};
-use super::{Credentials, ExitState, Thread, Work};
+use super::{Credentials, ExitState, Work};
 use crate::decode::{Fd, Flags, In, UserPath, UserPtr, read_string};
 use crate::error::Outcome;
 use crate::{Context, SysError, SysResult};

@@ -24,7 +24,7 @@ pub enum Resource {
 }
 
 /// No limit (`RLIM_INFINITY`).
-pub const INFINITY: u64 = u64::MAX;
+pub(super) const INFINITY: u64 = u64::MAX;
 
 /// A soft and a hard limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! The mappings of an address space, in order of address.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use abi::{Errno, Result};
@@ -136,9 +137,9 @@ impl Areas {
     ///
     /// # Errors
     /// `ENOMEM` if cutting makes too many areas; nothing has changed then.
-    pub(super) fn remove(&mut self, range: PageRange) -> Result<alloc::vec::Vec<Area>> {
+    pub(super) fn remove(&mut self, range: PageRange) -> Result<Vec<Area>> {
         self.cut(range)?;
-        let mut gone = alloc::vec::Vec::new();
+        let mut gone = Vec::new();
         while let Some((&start, _)) = self.map.range(range.start().0..range.end().0).next() {
             let area = self.map.remove(&start).expect("just found");
             self.take_sums(&area);

@@ -1,6 +1,7 @@
 //! `mlock(2)` and its relatives. Nothing is ever swapped out, so a lock brings pages in and counts them.
 
 use abi::{Errno, Result};
+use alloc::vec::Vec;
 use hal::{PageRange, USER_END, UserAddr};
 
 use super::{AreaFlags, Vm};
@@ -72,7 +73,7 @@ impl Vm {
         state.default_flags = future.map_or(AreaFlags::empty(), LockMode::flags);
         let Some(mode) = current else { return Ok(()) };
         state.areas.change(everything, |area| area.flags = (area.flags - BOTH) | mode.flags())?;
-        let ranges: alloc::vec::Vec<PageRange> =
+        let ranges: Vec<PageRange> =
             state.areas.iter().filter(|a| a.is_accessible()).map(super::Area::range).collect();
         drop(state);
         if mode == LockMode::Now {

@@ -49,7 +49,7 @@ fn range(start: u64, pages: u64) -> PageRange {
 /// A file in memory, whose pages have to be prepared before they are written.
 struct File {
     pages: Vec<Frame>,
-    writes: core::sync::atomic::AtomicU64,
+    writes: AtomicU64,
 }
 
 impl File {
@@ -64,13 +64,13 @@ impl File {
 }
 
 impl PageSource for File {
-    fn page(&self, index: u64) -> abi::Result<Frame> {
+    fn page(&self, index: u64) -> Result<Frame> {
         self.pages.get(usize::try_from(index).unwrap()).cloned().ok_or(Errno::EINVAL)
     }
     fn resident(&self, index: u64) -> Option<Frame> {
         self.page(index).ok()
     }
-    fn page_for_write(&self, index: u64) -> abi::Result<Frame> {
+    fn page_for_write(&self, index: u64) -> Result<Frame> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         self.page(index)
     }
@@ -83,10 +83,10 @@ impl PageSource for File {
     fn name(&self) -> SourceName {
         SourceName { path: b"/file".to_vec(), device: 1, inode: 2 }
     }
-    fn sync(&self, _: core::ops::Range<u64>) -> abi::Result<()> {
+    fn sync(&self, _: core::ops::Range<u64>) -> Result<()> {
         Ok(())
     }
-    fn punch(&self, _: core::ops::Range<u64>) -> abi::Result<()> {
+    fn punch(&self, _: core::ops::Range<u64>) -> Result<()> {
         Err(Errno::EOPNOTSUPP)
     }
 }

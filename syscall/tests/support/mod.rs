@@ -1,4 +1,5 @@
 //! A process on a fake machine, for tests that call the table.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use vfs::fs::ram::{RamFs, RamOptions};
 use vfs::{Environment, NoEvents, Vfs};
 
 /// A fake machine with an empty RAM root, and one process whose thread the calling host thread plays.
-pub struct Machine {
+pub(crate) struct Machine {
     pub fake: FakeMachine,
     pub system: Arc<System>,
     pub process: Arc<Process>,
@@ -27,11 +28,10 @@ pub struct Machine {
 }
 
 /// An address in the kernel's half.
-#[expect(dead_code, reason = "not every test file uses it")]
-pub const NOT_USER: u64 = 0xffff_8000_0000_0000;
+pub(crate) const NOT_USER: u64 = 0xffff_8000_0000_0000;
 
 impl Machine {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let fake = FakeMachine::new(2);
         let platform = fake.platform;
         let vfs = Vfs::new(Environment {
@@ -89,13 +89,13 @@ impl Machine {
     }
 
     /// Makes a call by name.
-    pub fn call(&self, name: &str, args: &[u64]) -> Result<u64, Errno> {
+    pub(crate) fn call(&self, name: &str, args: &[u64]) -> Result<u64, Errno> {
         let entry = TABLE.iter().find(|e| e.name == name).expect("a call of that name");
         self.call_number(u64::from(entry.number), args)
     }
 
     /// Makes a call by number.
-    pub fn call_number(&self, number: u64, args: &[u64]) -> Result<u64, Errno> {
+    pub(crate) fn call_number(&self, number: u64, args: &[u64]) -> Result<u64, Errno> {
         let arg = |i: usize| args.get(i).copied().unwrap_or(0);
         let mut regs = UserRegs {
             orig_rax: number,
@@ -118,19 +118,19 @@ impl Machine {
     }
 
     /// Puts bytes into the application's memory, at an offset of the scratch area; returns their address.
-    pub fn put(&self, offset: u64, bytes: &[u8]) -> u64 {
+    pub(crate) fn put(&self, offset: u64, bytes: &[u8]) -> u64 {
         let at = self.scratch.offset(offset);
         self.memory().copy_out(at, bytes).expect("the scratch area is writable");
         at.0
     }
 
     /// Puts a string with its NUL.
-    pub fn path(&self, text: &str) -> u64 {
+    pub(crate) fn path(&self, text: &str) -> u64 {
         self.put(0x8_0000, &[text.as_bytes(), b"\0"].concat())
     }
 
     /// Reads the application's memory.
-    pub fn get(&self, at: u64, len: usize) -> Vec<u8> {
+    pub(crate) fn get(&self, at: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.memory().copy_in(UserAddr(at), &mut bytes).expect("readable memory");
         bytes
