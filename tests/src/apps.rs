@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::command::{self, difference, words};
-use crate::machine::{Machine, host_command};
+use crate::machine::{self, Machine, host_command};
 use crate::stage::{Context, Outcome, Report};
 
 /// A line of the list.
@@ -22,7 +22,25 @@ struct App {
 /// The stage.
 pub fn run(cx: &Context, report: &Report) {
     let apps: Vec<App> = include_str!("../apps.list").lines().filter_map(parse).collect();
-    report.each(&apps, 2, |app| report.check(cx, &format!("apps/{}", app.name), || check(cx, app)));
+    for kind in machine::types(cx) {
+        report.each(&apps, 2, |app| {
+            // Some lines ask for a machine type of their own, and run once.
+            let own = machine::type_of(&app.options);
+            if own.is_none_or(|own| own == *kind || !cx.full) {
+                let name = machine::check_name(&format!("apps/{}", app.name), own.unwrap_or(kind));
+                report.check(cx, &name, || check(cx, app, own.unwrap_or(kind)));
+            }
+        });
+    }
+}
+
+/// The names of all lines, and their commands.
+pub(crate) fn lines() -> Vec<(String, String)> {
+    let app = |line| {
+        let App { name, .. } = parse(line)?;
+        Some((name, line.split_once(": ")?.1.to_owned()))
+    };
+    include_str!("../apps.list").lines().filter_map(app).collect()
 }
 
 fn parse(line: &str) -> Option<App> {
@@ -42,6 +60,14 @@ fn parse(line: &str) -> Option<App> {
     })
 }
 
+/// Options without the machine type, which is given apart.
+fn without_type(options: &[String]) -> Vec<String> {
+    match options.iter().position(|option| option == "--machine") {
+        Some(at) => [&options[..at], options.get(at + 2..).unwrap_or_default()].concat(),
+        None => options.to_vec(),
+    }
+}
+
 /// The program's file, as the tool looks it up.
 fn resolve(name: &str, dir: &Path) -> Option<PathBuf> {
     if name.contains('/') {
@@ -51,7 +77,7 @@ fn resolve(name: &str, dir: &Path) -> Option<PathBuf> {
     path.iter().map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
 }
 
-fn check(cx: &Context, app: &App) -> Outcome {
+fn check(cx: &Context, app: &App, kind: &str) -> Outcome {
     // Both sides see the same path, so the folder is made anew for each.
     let dir = cx.scratch().join("apps").join(&app.name);
     if let Err(problem) = data(&dir) {
@@ -79,7 +105,8 @@ fn check(cx: &Context, app: &App) -> Outcome {
         Err(problem) => return Outcome::Skipped(format!("{problem}; on Linux: {}", host.status_text())),
     };
     let folder = dir.to_string_lossy().into_owned();
-    let machine = machine.options(["--include", &folder, "-w", &folder]).options(app.options.clone());
+    let machine = machine.options(["--machine", kind, "--include", &folder, "-w", &folder]);
+    let machine = machine.options(without_type(&app.options));
     let mut line = app.command.clone();
     if line[0].contains('/') {
         line[0] = program.to_string_lossy().into_owned();

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::command::{self, difference, must, words};
-use crate::machine::{Machine, host_command};
+use crate::machine::{self, Machine, host_command};
 use crate::stage::{Context, Outcome, Report};
 
 /// A guest program.
@@ -26,11 +26,20 @@ struct Program {
 /// The stage.
 pub fn run(cx: &Context, report: &Report) {
     let programs: Vec<Program> = find(&cx.root.join("tests/guest"));
-    let machine = Machine::new(cx, Duration::from_secs(60)).is_ok();
-    if !machine {
+    if Machine::new(cx, Duration::from_secs(60)).is_err() {
         println!("  the tool is not built: programs run on this Linux only");
     }
-    report.each(&programs, 2, |program| report.check(cx, &program.name, || check(cx, program)));
+    for machine in machine::types(cx) {
+        report.each(&programs, 2, |program| {
+            report.check(cx, &machine::check_name(&program.name, machine), || check(cx, program, machine));
+        });
+    }
+}
+
+/// The names of all programs: `FAMILY/NAME`.
+pub(crate) fn names(cx: &Context) -> Vec<String> {
+    let programs = find(&cx.root.join("tests/guest"));
+    programs.iter().map(|program| program.name.trim_start_matches("guest/").to_owned()).collect()
 }
 
 /// Every program, by name.
@@ -101,7 +110,7 @@ fn build(cx: &Context, program: &Program) -> Result<PathBuf, String> {
     Ok(out)
 }
 
-fn check(cx: &Context, program: &Program) -> Outcome {
+fn check(cx: &Context, program: &Program, kind: &str) -> Outcome {
     let path = match build(cx, program) {
         Ok(path) => path,
         Err(problem) if problem.contains("No such file") && program.build.iter().any(|f| f == "musl") => {
@@ -121,7 +130,9 @@ fn check(cx: &Context, program: &Program) -> Outcome {
         Err(problem) => return Outcome::Failed(problem),
     };
     let machine = match Machine::new(cx, Duration::from_secs(60)) {
-        Ok(machine) => machine.options(["-e", "SCRATCH=/tmp"]).options(program.machine.clone()),
+        Ok(machine) => {
+            machine.options(["-e", "SCRATCH=/tmp", "--machine", kind]).options(program.machine.clone())
+        }
         Err(problem) => return Outcome::Skipped(format!("{problem}; on Linux: {}", host.status_text())),
     };
     let mut line = vec![path.to_string_lossy().into_owned()];

@@ -57,9 +57,9 @@ pub fn docs(cx: &Context, report: &Report) {
 /// The pages that are made from what the code says: the test that makes them also compares them.
 pub fn coverage(cx: &Context, report: &Report) {
     report.check(cx, "coverage", || {
-        let page = cx.root.join("syscall/COVERAGE.md");
+        let page = cx.root.join("COVERAGE.md");
         if !page.is_file() {
-            return Outcome::Failed("syscall/COVERAGE.md is missing".into());
+            return Outcome::Failed("COVERAGE.md is missing".into());
         }
         passes(&cx.root, &["test", "-q", "-p", "syscall", "coverage"], 1800)
     });
@@ -73,7 +73,10 @@ pub fn fuzz(cx: &Context, report: &Report) {
             let args = ["test", "-q", "--release", "-p", name, "fuzz", "--", "--ignored"];
             let mut command = cargo(&cx.root, &args);
             match must(command.env("HULL_FUZZ_SECONDS", seconds), Duration::from_secs(3600)) {
-                Ok(output) if !ran_any(&output.text()) => Outcome::Skipped("no test is named fuzz".into()),
+                Ok(output) if !ran_any(&output.text()) && name == "net" => {
+                    Outcome::Skipped("there is no parser yet".into())
+                }
+                Ok(output) if !ran_any(&output.text()) => Outcome::Failed("no test is named fuzz".into()),
                 other => other.map(|_| ()).into(),
             }
         });

@@ -7,6 +7,25 @@ use std::time::Duration;
 use crate::command::{self, Output};
 use crate::stage::Context;
 
+/// The machine types of QEMU, the tool's default first.
+pub const TYPES: &[&str] = &["microvm", "q35", "pc"];
+
+/// The machine types that programs run on: the default, or all of them in a full run.
+pub fn types(cx: &Context) -> &'static [&'static str] {
+    if cx.full { TYPES } else { &TYPES[..1] }
+}
+
+/// The machine type that options ask for.
+pub fn type_of(options: &[String]) -> Option<&str> {
+    let at = options.iter().position(|option| option == "--machine")?;
+    options.get(at + 1).map(String::as_str)
+}
+
+/// A check's name: that of its program, and the machine type where it is not the default.
+pub fn check_name(program: &str, machine: &str) -> String {
+    if machine == TYPES[0] { program.to_owned() } else { format!("{program}@{machine}") }
+}
+
 /// A run of the tool.
 pub struct Machine {
     tool: PathBuf,

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use tests::stage::{Context, Stage};
-use tests::{apps, arrows, bench, guest, host, hostile, tree};
+use tests::{apps, arrows, bench, compatibility, guest, host, hostile, rows, session, suites, tree};
 
 const HELP: &str = "\
 usage: ./hull test [full] [FILTER...]   run the checks whose name contains a FILTER (all without one)
@@ -23,10 +23,14 @@ const STAGES: &[Stage] = &[
     Stage { name: "unit", about: "tests that need no machine", run: host::unit },
     Stage { name: "docs", about: "documentation builds without warnings", run: host::docs },
     Stage { name: "coverage", about: "generated pages are fresh", run: host::coverage },
+    Stage { name: "rows", about: "every call said to be whole is named by a guest program", run: rows::run },
     Stage { name: "fuzz", about: "random input to the parsers", run: host::fuzz },
     Stage { name: "guest", about: "guest programs, here and in the machine", run: guest::run },
     Stage { name: "apps", about: "Debian's programs, here and in the machine", run: apps::run },
+    Stage { name: "session", about: "a user at a terminal; pipes, signals and statuses", run: session::run },
+    Stage { name: "suites", about: "other projects' tests (full only)", run: suites::run },
     Stage { name: "hostile", about: "damaged input and wrong usage", run: hostile::run },
+    Stage { name: "compatibility", about: "the page of what ran is fresh", run: compatibility::run },
 ];
 
 fn main() -> ExitCode {

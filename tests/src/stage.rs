@@ -43,6 +43,16 @@ impl Context {
             .map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
     }
 
+    /// Whether every check runs.
+    pub fn complete(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    /// Whether the generated pages are to be written instead of compared.
+    pub fn updates(&self) -> bool {
+        std::env::var_os("HULL_UPDATE").is_some_and(|value| value == "1")
+    }
+
     /// Whether a check is wanted.
     pub fn wants(&self, name: &str) -> bool {
         self.filters.is_empty() || self.filters.iter().any(|f| name.contains(f.as_str()))
@@ -55,7 +65,7 @@ impl Context {
 
     /// Whether the stage's checks may be chosen by names of their own, so that its name need not match.
     fn names_checks(&self, stage: &str) -> bool {
-        ["guest", "apps", "hostile"].contains(&stage)
+        ["guest", "apps", "hostile", "session", "suites", "compatibility"].contains(&stage)
     }
 }
 
@@ -91,9 +101,14 @@ impl<E: ToString> From<Result<(), E>> for Outcome {
     }
 }
 
+/// A check that ran, and whether it passed.
+pub type Seen = (String, bool);
+
 #[derive(Default)]
 struct Counts {
     passed: usize,
+    /// What ran, for the page that is made from it; not what was skipped.
+    seen: Vec<Seen>,
     failed: Vec<String>,
     skipped: Vec<String>,
 }
@@ -106,10 +121,15 @@ impl Report {
     /// Runs one check if it is wanted.
     pub fn check(&self, cx: &Context, name: &str, run: impl FnOnce() -> Outcome) {
         if cx.wants(name) {
-            let start = Instant::now();
-            let outcome = run();
-            self.add(name, start.elapsed(), outcome);
+            self.check_always(name, run);
         }
+    }
+
+    /// Runs one check whatever the filters say.
+    pub fn check_always(&self, name: &str, run: impl FnOnce() -> Outcome) {
+        let start = Instant::now();
+        let outcome = run();
+        self.add(name, start.elapsed(), outcome);
     }
 
     #[expect(clippy::unwrap_used, reason = "a thread that panicked while counting has ended the run anyway")]
@@ -119,11 +139,13 @@ impl Report {
         match outcome {
             Outcome::Passed => {
                 counts.passed += 1;
+                counts.seen.push((name.to_owned(), true));
                 println!("  ok    {name} ({took:.2} s)");
             }
             Outcome::Failed(why) => {
                 println!("  FAIL  {name} ({took:.2} s)");
                 why.lines().for_each(|line| println!("        {line}"));
+                counts.seen.push((name.to_owned(), false));
                 counts.failed.push(name.to_owned());
             }
             Outcome::Skipped(why) => {
@@ -131,6 +153,12 @@ impl Report {
                 counts.skipped.push(name.to_owned());
             }
         }
+    }
+
+    /// What ran so far.
+    #[expect(clippy::unwrap_used, reason = "a thread that panicked while counting has ended the run anyway")]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.0.lock().unwrap().seen.clone()
     }
 
     /// Runs `run` on every item, as many at once as `threads`.
