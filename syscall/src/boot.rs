@@ -33,6 +33,8 @@ pub enum StartError {
     Root(Errno),
     /// Something that every system has could not be made.
     Setup(&'static str, Errno),
+    /// The working directory cannot be entered.
+    Directory(Vec<u8>, Errno),
     /// Neither the command line nor the image says what to run.
     NothingToRun,
     /// The program cannot be executed.
@@ -49,6 +51,9 @@ impl core::fmt::Display for StartError {
             Self::Root(Errno::EUCLEAN) => f.write_str("the root image is damaged or cut short"),
             Self::Root(errno) => write!(f, "the root image cannot be read: {errno}"),
             Self::Setup(what, errno) => write!(f, "{what}: {errno}"),
+            Self::Directory(path, errno) => {
+                write!(f, "cannot enter the working directory {}: {errno}", String::from_utf8_lossy(path))
+            }
             Self::NothingToRun => f.write_str("no program is named, neither by hull.arg nor in the image"),
             Self::Program(path, LoadError::Errno(errno)) => {
                 write!(f, "cannot execute {}: {errno}", String::from_utf8_lossy(path))
@@ -253,5 +258,5 @@ fn working_directory(
     let access = credentials.file_access();
     walk(&system.vfs, root, &access)
         .lookup_directory(path)
-        .map_err(|errno| StartError::Setup("the working directory", errno))
+        .map_err(|errno| StartError::Directory(path.to_vec(), errno))
 }
