@@ -115,6 +115,7 @@ pub fn start(
         credentials: &credentials,
         limits: &limits,
         personality: if config.no_aslr { ADDR_NO_RANDOMIZE } else { 0 },
+        ids: (0, 0),
     };
     let program = loading
         .open(&cwd, &path, Follow::Yes, false)

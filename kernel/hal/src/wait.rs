@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering, fence};
 use core::task::Waker;
 
 use crate::sync::{Lock, rank};
@@ -89,6 +89,9 @@ impl WaitQueue {
 
     /// Wakes whoever is interested in one of these events: every ordinary waiter, and the longest-waiting exclusive one.
     pub fn wake(&self, events: Readiness) {
+        // What the caller changed may still be on its way to memory; a waiter that registers meanwhile must see it, or
+        // be seen here.
+        fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }

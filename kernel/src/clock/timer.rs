@@ -153,8 +153,9 @@ pub(crate) fn need_interrupt(at_ns: u64) {
 pub(crate) fn interrupt() {
     let timers = &cpu::this().timers;
     timers.armed.store(u64::MAX, Ordering::Relaxed);
+    // Read once: a timer that is armed again for soon must not keep the processor here.
+    let now = monotonic_ns();
     let next = loop {
-        let now = monotonic_ns();
         let mut queue = timers.queue.lock();
         let due = match queue.first() {
             Some(at) if at <= now => queue.remove(0),

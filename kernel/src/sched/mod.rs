@@ -13,21 +13,22 @@
 mod queue;
 mod stack;
 mod thread;
+mod threads;
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
+use hal::UserThread;
 use hal::sync::{Lock, rank};
-use hal::{AddressSpace, CpuSet, ExtendedState, OutOfMemory, Start, Task, UserThread};
 
 use crate::arch::{self, cpu::rdtsc, ipi};
 use crate::clock;
 use crate::cpu::{self, Cpu, LocalCell};
 use crate::mm::loaded;
-use crate::mm::space::Space;
 use queue::{RunQueue, ThreadRef};
 pub(crate) use thread::Thread;
 use thread::{DEAD, PARKED, RUNNABLE};
+pub(crate) use threads::Threads;
 
 /// Longest time in user mode while others wait.
 const SLICE_NS: u64 = 4_000_000;
@@ -199,13 +200,17 @@ fn schedule(why: Why) {
         }
     }
     let next = queue.pop();
-    let waiting = queue.len();
+    let end = if next.is_some() && queue.len() > 0 { now + SLICE_NS } else { u64::MAX };
+    // Still under the lock: whoever puts a thread into the queue later sees whether this processor will look again.
+    cpu.sched.slice_end.store(end, Ordering::Relaxed);
     drop(queue);
+    if end != u64::MAX {
+        clock::timer::need_interrupt(end);
+    }
     let next = match next.or_else(|| steal(cpu)) {
         Some(next) => next.get(),
         None => idle_of(cpu),
     };
-    start_slice(cpu, next, waiting, now);
     if core::ptr::eq(next, previous) {
         return;
     }
@@ -217,13 +222,11 @@ fn schedule(why: Why) {
     switch(cpu, previous, next, stray);
 }
 
-/// Starts a slice for a thread if others wait.
-fn start_slice(cpu: &Cpu, next: &Thread, waiting: usize, now: u64) {
-    let end = if waiting > 0 && !next.is_idle() { now + SLICE_NS } else { u64::MAX };
+/// Starts a slice for the thread that runs here, because another waits.
+fn start_slice(cpu: &Cpu) {
+    let end = clock::monotonic_ns() + SLICE_NS;
     cpu.sched.slice_end.store(end, Ordering::Relaxed);
-    if end != u64::MAX {
-        clock::timer::need_interrupt(end);
-    }
+    clock::timer::need_interrupt(end);
 }
 
 /// Changes from one thread to another.
@@ -252,8 +255,12 @@ fn switch(cpu: &'static Cpu, previous: &Thread, next: &Thread, stray: Option<Thr
             user.rescheduled();
         }
     }
-    next.on_cpu.store(true, Ordering::SeqCst);
     next.cpu.store(cpu.number(), Ordering::Relaxed);
+    next.on_cpu.store(true, Ordering::SeqCst);
+    if next.affinity.load(Ordering::SeqCst) & 1 << cpu.number() == 0 {
+        // Changed while it was on its way to this queue.
+        cpu.need_resched.store(true, Ordering::Relaxed);
+    }
     cpu.current.store(core::ptr::from_ref(next).cast_mut(), Ordering::SeqCst);
     cpu.user_ticks.store(next.user_ticks.load(Ordering::Relaxed), Ordering::SeqCst);
     let handover = Handover { previous: ThreadRef::new(previous), stray };
@@ -370,8 +377,9 @@ fn enqueue(thread: &Thread) {
     let mut queue = target.sched.queue.lock();
     queue.enter(thread);
     let floor = thread.vruntime.load(Ordering::Relaxed);
-    drop(queue);
+    // Still under the lock: later it may run already, and elsewhere.
     thread.cpu.store(target.number(), Ordering::Relaxed);
+    drop(queue);
     let bit = 1 << target.number();
     if IDLE.fetch_and(!bit, Ordering::SeqCst) & bit != 0 {
         if !core::ptr::eq(target, here) {
@@ -389,11 +397,13 @@ fn enqueue(thread: &Thread) {
                 here.need_resched.store(true, Ordering::Relaxed);
             }
             if here.sched.slice_end.load(Ordering::Relaxed) == u64::MAX {
-                start_slice(here, current(), 1, clock::monotonic_ns());
+                start_slice(here);
             }
         }
     } else if deserves || target.sched.slice_end.load(Ordering::Relaxed) == u64::MAX {
-        target.need_resched.store(deserves, Ordering::SeqCst);
+        if deserves {
+            target.need_resched.store(true, Ordering::SeqCst);
+        }
         ipi::reschedule(target.number());
     }
 }
@@ -448,13 +458,21 @@ fn balance() {
             continue;
         }
         let less = other.sched.queue.try_lock().is_some_and(|queue| queue.len() < own);
-        if less && let Some(thread) = cpu.sched.queue.lock().steal(other.number()) {
-            other.sched.queue.lock().enter(thread.get());
-            thread.get().cpu.store(other.number(), Ordering::Relaxed);
+        // A statement of its own: the lock must be free before the other one is taken.
+        let moved = if less { cpu.sched.queue.lock().steal(other.number()) } else { None };
+        if let Some(thread) = moved {
+            adopt(other, thread);
             ipi::reschedule(other.number());
             return;
         }
     }
+}
+
+/// Puts a thread that stands in no queue into a processor's.
+fn adopt(cpu: &Cpu, thread: ThreadRef) {
+    let mut queue = cpu.sched.queue.lock();
+    queue.enter(thread.get());
+    thread.get().cpu.store(cpu.number(), Ordering::Relaxed);
 }
 
 /// Called when a thread's affinity was changed.
@@ -493,9 +511,11 @@ pub(crate) fn tick(now: u64) -> u64 {
 /// Called by the interrupt that another processor sends: somebody may wait here now.
 pub(crate) fn poked() {
     let cpu = cpu::this();
-    if !current().is_idle() && cpu.sched.slice_end.load(Ordering::Relaxed) == u64::MAX {
-        let waiting = cpu.sched.queue.lock().len();
-        start_slice(cpu, current(), waiting, clock::monotonic_ns());
+    if !current().is_idle()
+        && cpu.sched.slice_end.load(Ordering::Relaxed) == u64::MAX
+        && cpu.sched.queue.lock().len() > 0
+    {
+        start_slice(cpu);
     }
 }
 
@@ -524,82 +544,9 @@ fn has_work(cpu: &Cpu) -> bool {
     }
     match steal(cpu) {
         Some(thread) => {
-            cpu.sched.queue.lock().enter(thread.get());
+            adopt(cpu, thread);
             true
         }
         None => false,
-    }
-}
-
-/// The scheduler as `hal` sees it.
-pub(crate) struct Threads;
-
-impl hal::Scheduler for Threads {
-    fn spawn(&self, start: Start) -> Result<Arc<dyn Task>, OutOfMemory> {
-        Ok(Thread::new(start)?)
-    }
-
-    fn park(&self, deadline_ns: Option<u64>) {
-        park(deadline_ns);
-    }
-
-    fn yield_now(&self) {
-        schedule(Why::Yields);
-    }
-
-    fn checkpoint(&self) {
-        arch::take_interrupts();
-        if should_yield() && may_park() {
-            schedule(Why::Preempted);
-        }
-    }
-
-    fn cpu(&self) -> u32 {
-        cpu::this().number()
-    }
-
-    fn set_fs_base(&self, base: u64) {
-        arch::set_user_bases(base, arch::user_gs_base());
-    }
-
-    fn fs_base(&self) -> u64 {
-        arch::user_fs_base()
-    }
-
-    fn set_gs_base(&self, base: u64) {
-        arch::set_user_bases(arch::user_fs_base(), base);
-    }
-
-    fn gs_base(&self) -> u64 {
-        arch::user_gs_base()
-    }
-
-    fn save_extended(&self) -> ExtendedState {
-        let Some(extended) = &current().extended else { return ExtendedState::default() };
-        extended.save();
-        ExtendedState(extended.get())
-    }
-
-    fn restore_extended(&self, state: Option<&ExtendedState>) -> bool {
-        let Some(extended) = &current().extended else { return false };
-        extended.save();
-        let done = extended.set(state.map(|state| state.0.as_slice()));
-        if done {
-            extended.restore();
-        }
-        done
-    }
-
-    fn switch_space(&self, space: Arc<dyn AddressSpace>) {
-        let thread = current();
-        loaded::activate(cpu::this(), Space::of(&*space));
-        let old = thread.own().space.replace(space);
-        drop(old);
-    }
-
-    fn barrier(&self, space: Option<&dyn AddressSpace>) {
-        let cpus = space.map_or(u64::MAX, |space| Space::of(space).cpus());
-        fence(Ordering::SeqCst);
-        ipi::barrier(CpuSet(cpus));
     }
 }

@@ -208,6 +208,8 @@ impl Futexes {
                 };
                 drop(gone);
             }
+            // Whoever holds the last reference is about to wake this thread; it may wait for an answer of this processor.
+            relax();
         }
     }
 

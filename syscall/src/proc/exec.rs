@@ -35,6 +35,7 @@ pub fn exec(
         credentials: &cx.credentials(),
         limits: &limits,
         personality: cx.process().state.lock().personality,
+        ids: (cx.process().pid(), cx.thread.tid()),
     };
     let file = program::open(cx, &loading, at, &path, flags)?;
     let args = read_vector(cx, argv)?;

@@ -123,6 +123,8 @@ pub struct Loading<'a> {
     pub limits: &'a Limits,
     /// The caller's `personality(2)`.
     pub personality: u32,
+    /// The caller's process and thread number, for `/proc/self` and `/proc/thread-self`; 0 for the kernel.
+    pub ids: (u32, u32),
 }
 
 impl Loading<'_> {
@@ -134,7 +136,8 @@ impl Loading<'_> {
     pub fn open(&self, start: &vfs::Place, path: &[u8], follow: Follow, empty: bool) -> Result<Executable> {
         let access = self.credentials.file_access();
         let root = self.fs.root();
-        let caller = vfs::Caller { umask: self.fs.umask(), ..vfs::Caller::kernel(&access) };
+        let (pid, tid) = self.ids;
+        let caller = vfs::Caller { umask: self.fs.umask(), pid, tid, ..vfs::Caller::kernel(&access) };
         let walk = Walk { vfs: &self.system.vfs, caller, root: &root, start, resolve: 0 };
         let place = if empty { walk.lookup_or_start(path, follow)? } else { walk.lookup(path, follow)? };
         walk.check_program(&place)?;
