@@ -72,6 +72,7 @@ int main(void)
 	symlink("moved", "soft");
 	CALL(llistxattr("soft", list, sizeof list));
 	CALL(llistxattr("moved", list, 1));
+	CALL((sync(), 0));
 	/* Old questions about file systems. */
 	struct { int blocks; unsigned long inodes; char name[6], pack[6]; } us;
 	stat(".", &st);
