@@ -65,9 +65,21 @@ pub fn until_woken<T, R>(
     mut step: impl FnMut() -> Result<T>,
 ) -> SysResult<T> {
     match step() {
-        Err(Errno::EAGAIN) => {}
-        other => return Ok(other?),
+        Err(Errno::EAGAIN) => sleep_until_woken(cx, register, deadline_ns, step),
+        other => Ok(other?),
     }
+}
+
+/// As [`until_woken`], after a first try of `step` has answered `EAGAIN`.
+///
+/// # Errors
+/// As for [`until_ready`].
+pub fn sleep_until_woken<T, R>(
+    cx: &Context<'_>,
+    register: impl FnOnce(&Waker) -> R,
+    deadline_ns: Option<u64>,
+    mut step: impl FnMut() -> Result<T>,
+) -> SysResult<T> {
     // Registered before the next try, so that what happens between the try and the sleep wakes the thread.
     let _registration = register(cx.thread.waker());
     loop {

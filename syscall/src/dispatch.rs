@@ -38,6 +38,10 @@ impl UserThread for Thread {
         self.before_user(regs)
     }
 
+    fn memory_short(&self) {
+        signal::end_largest_process(self.process().system());
+    }
+
     fn rescheduled(&self) {
         if self.has_rseq() {
             self.add_work(Work::RSEQ);
@@ -67,7 +71,10 @@ impl Thread {
     fn work(&self, regs: &mut UserRegs, mut restart: Option<Restart>) -> Flow {
         let cx = Context::new(self, regs);
         loop {
-            signal::deliver_pending(&cx, restart.take());
+            // A switch of processors alone is no reason to look for signals.
+            if restart.is_some() || self.work_flags() != Work::RSEQ {
+                signal::deliver_pending(&cx, restart.take());
+            }
             let work = self.work_flags();
             if work.contains(Work::EXIT) {
                 exit_thread(&cx, 0);

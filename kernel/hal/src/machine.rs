@@ -52,6 +52,9 @@ pub trait UserThread: Send + Sync {
     fn exception(&self, exception: Exception, regs: &mut UserRegs) -> Flow;
     /// Hears that the thread gets a processor again, maybe another one. Called while it is switched to, so it only notes.
     fn rescheduled(&self) {}
+    /// Hears that the kernel's own memory runs short: ends the process that frees most. Called where the thread holds
+    /// nothing and may wait.
+    fn memory_short(&self) {}
     /// Carries out what is pending. Called before each return to user mode from an interrupt.
     fn before_user(&self, regs: &mut UserRegs) -> Flow;
 }

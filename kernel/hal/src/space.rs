@@ -86,8 +86,8 @@ pub trait AddressSpace: Send + Sync {
     }
     /// Returns what is mapped at a page.
     fn lookup(&self, at: UserAddr) -> Option<Mapped>;
-    /// Removes every page in a range.
-    fn unmap(&self, range: PageRange);
+    /// Removes every page in a range. Returns how many there were.
+    fn unmap(&self, range: PageRange) -> u64;
     /// Sets the permissions of every mapped page in a range; an empty `prot` makes pages inaccessible but keeps them.
     /// With `keep_readonly`, pages that are not writable now do not become so (they may be shared copy-on-write).
     fn protect(&self, range: PageRange, prot: Prot, keep_readonly: bool);
@@ -98,11 +98,11 @@ pub trait AddressSpace: Send + Sync {
     fn relocate(&self, from: PageRange, to: UserAddr) -> Result<(), OutOfMemory>;
     /// Counts the mapped pages in a range.
     fn resident(&self, range: PageRange) -> u64;
-    /// Makes a new address space that holds the pages of these ranges.
+    /// Makes a new address space that holds the pages of these ranges, and says how many those are.
     ///
     /// # Errors
     /// [`OutOfMemory`] if a page table cannot be allocated.
-    fn fork(&self, ranges: &[ForkRange]) -> Result<Arc<dyn AddressSpace>, OutOfMemory>;
+    fn fork(&self, ranges: &[ForkRange]) -> Result<(Arc<dyn AddressSpace>, u64), OutOfMemory>;
     /// Gives the implementation's own type back to it.
     fn as_any(&self) -> &dyn core::any::Any;
 }

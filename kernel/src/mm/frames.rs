@@ -1,7 +1,7 @@
 //! Physical memory by the frame: reference counts, per-processor caches over the buddy allocator, contents.
 
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use hal::sync::{Lock, rank};
 use hal::{Fill, FramePool, FrameUsage, PAGE_SIZE};
@@ -32,6 +32,8 @@ struct Pool {
 }
 
 static POOL: spin::Once<Pool> = spin::Once::new();
+/// Half of the reserve is gone: a process has to end. Heard before a thread returns to user mode.
+static SHORT: AtomicBool = AtomicBool::new(false);
 /// Free single frames of one processor.
 pub(crate) struct FrameCache {
     frames: [u32; CACHE],
@@ -88,9 +90,18 @@ impl Pool {
         })
     }
 
+    /// Notes that the kernel's own needs have eaten into what nobody else may take.
+    fn note_shortage(&self, buddy: &Buddy) {
+        if buddy.free < self.reserve / 2 {
+            SHORT.store(true, Ordering::Relaxed);
+            cpu::this().need_resched.store(true, Ordering::Relaxed);
+        }
+    }
+
     #[cold]
     fn refill(&self, cache: &mut FrameCache, reserve: u64) {
         let mut buddy = self.buddy.lock();
+        self.note_shortage(&buddy);
         while cache.count < BATCH && buddy.free > reserve {
             let Some(frame) = buddy.allocate(0) else { break };
             cache.frames[cache.count] = frame;
@@ -135,6 +146,17 @@ impl Pool {
     }
 }
 
+/// Says, once, that the kernel's own memory ran short.
+pub(crate) fn take_shortage() -> bool {
+    SHORT.load(Ordering::Relaxed) && SHORT.swap(false, Ordering::Relaxed)
+}
+
+/// Says whether no more than the reserve is left: then nothing that costs much of the kernel's memory should begin.
+pub(crate) fn only_reserve_left() -> bool {
+    let pool = pool();
+    pool.buddy.lock().free <= pool.reserve
+}
+
 /// Takes a frame for the kernel's own use, from the reserve if need be.
 pub(crate) fn allocate_own(fill: Fill) -> Option<NonZeroU32> {
     pool().allocate(fill, true)
@@ -146,7 +168,10 @@ pub(crate) fn allocate_block(order: usize) -> Option<NonZeroU32> {
         return None;
     }
     let pool = pool();
-    let frame = pool.buddy.lock().allocate(order)?;
+    let mut buddy = pool.buddy.lock();
+    pool.note_shortage(&buddy);
+    let frame = buddy.allocate(order)?;
+    drop(buddy);
     for i in 0..1 << order {
         pool.table.entry(frame + i).store(1, Ordering::Relaxed);
     }

@@ -16,7 +16,7 @@ use hal::{
     Spaces, UserAddr,
 };
 
-use super::frames::Frames;
+use super::frames::{self, Frames};
 use super::loaded;
 use super::table::{
     self, ACCESSED, DIRTY, LARGE, NO_EXECUTE, PRESENT, Table, USER, WRITABLE, frame_of, index, kernel_root,
@@ -39,8 +39,11 @@ pub(crate) struct Space {
     /// Processors that have the root loaded.
     pub(super) cpus: AtomicU64,
     /// Held while the tables are read or changed; never while processors are asked to flush.
-    lock: Lock<(), { rank::PAGE_TABLE }>,
+    lock: Lock<Spares, { rank::PAGE_TABLE }>,
 }
+
+/// Pages for tables: one for each large page that is mapped, so that it can always be split.
+type Spares = Vec<u64>;
 
 /// What was removed from the tables, and is freed after the flush.
 #[derive(Default)]
@@ -48,23 +51,28 @@ struct Removed {
     frames: Vec<NonZeroU32>,
     /// Last-level tables that were cut off whole, with all that is in them.
     tables: Vec<u64>,
-    /// First frames of large pages.
-    large: Vec<NonZeroU32>,
+    /// First frames of large pages, and the page that was kept for splitting each.
+    large: Vec<(NonZeroU32, Option<u64>)>,
     /// A processor may have a translation of one of them.
     cached: bool,
 }
 
 impl Removed {
-    fn release(self) {
+    /// Frees it; returns how many pages it was.
+    fn release(self) -> u64 {
+        let mut pages = self.frames.len() as u64;
         for frame in self.frames {
             Frames.release(frame);
         }
-        for first in self.large {
+        for (first, spare) in self.large {
             release_large(first);
+            spare.map(table::free);
+            pages += 512;
         }
         for table in self.tables {
-            free_last_table(table);
+            pages += free_last_table(table);
         }
+        pages
     }
 }
 
@@ -74,13 +82,17 @@ fn release_large(first: NonZeroU32) {
     }
 }
 
-fn free_last_table(physical: u64) {
+/// Frees a last-level table with all that is in it; returns how many pages that was.
+fn free_last_table(physical: u64) -> u64 {
+    let mut pages = 0;
     Table::at(physical).for_used(0, 512, |_, entry| {
         if let Some(frame) = frame_of(entry) {
             Frames.release(frame);
+            pages += 1;
         }
     });
     table::free(physical);
+    pages
 }
 
 fn flags_of(prot: Prot) -> u64 {
@@ -108,16 +120,15 @@ fn prot_of(entry: u64) -> Prot {
 }
 
 /// Turns a 2 MiB entry into a table of 512.
-fn split(directory: &Table, at: u64) -> Result<(), OutOfMemory> {
+fn split(directory: &Table, at: u64, spares: &mut Spares) {
     let entry = directory.get(index(at, 1));
-    let physical = new_table().ok_or(OutOfMemory)?;
+    let physical = spares.pop().expect("every large page has a page for its table");
     let first = entry & table::ADDRESS & !(MIB_2 - 1);
     let flags = entry & !table::ADDRESS & !LARGE;
     for i in 0..512 {
         Table::at(physical).set(i, (first + i as u64 * PAGE) | flags);
     }
     directory.set(index(at, 1), physical | TABLE);
-    Ok(())
 }
 
 /// Part of a range within one entry of a directory.
@@ -138,11 +149,11 @@ impl Piece {
     }
 
     /// Returns the last-level table, splitting a large page.
-    fn table(self) -> Result<&'static Table, OutOfMemory> {
+    fn table(self, spares: &mut Spares) -> &'static Table {
         if self.entry() & LARGE != 0 {
-            split(self.directory, self.start)?;
+            split(self.directory, self.start, spares);
         }
-        Ok(Table::at(self.entry()))
+        Table::at(self.entry())
     }
 
     /// Goes through the entries of its last-level table that are in use: address, index, entry.
@@ -157,6 +168,9 @@ impl Piece {
 
 impl Space {
     fn new() -> Result<Self, OutOfMemory> {
+        if frames::only_reserve_left() {
+            return Err(OutOfMemory);
+        }
         let root = new_table().ok_or(OutOfMemory)?;
         let kernel = Table::at(kernel_root());
         for i in 256..512 {
@@ -165,7 +179,7 @@ impl Space {
                 Table::at(root).set(i, entry);
             }
         }
-        Ok(Self { root, cpus: AtomicU64::new(0), lock: Lock::new(()) })
+        Ok(Self { root, cpus: AtomicU64::new(0), lock: Lock::new(Vec::new()) })
     }
 
     /// Gives an address space its type back.
@@ -201,11 +215,11 @@ impl Space {
     }
 
     /// Finds or makes the last-level table of an address.
-    fn make_table(&self, at: u64) -> Result<&'static Table, OutOfMemory> {
+    fn make_table(&self, at: u64, spares: &mut Spares) -> Result<&'static Table, OutOfMemory> {
         let directory = self.make_directory(at)?;
         let entry = directory.get(index(at, 1));
         if entry & LARGE != 0 {
-            split(directory, at)?;
+            split(directory, at, spares);
         } else if entry == 0 {
             directory.set(index(at, 1), new_table().ok_or(OutOfMemory)? | TABLE);
         }
@@ -271,14 +285,14 @@ impl Space {
 
 impl AddressSpace for Space {
     fn map(&self, at: UserAddr, frame: Frame, prot: Prot) -> Result<(), OutOfMemory> {
-        let guard = self.lock.lock();
-        let table = self.make_table(at.0)?;
+        let mut spares = self.lock.lock();
+        let table = self.make_table(at.0, &mut spares)?;
         // The page is mapped because it is about to be used: the processor need not note that by itself.
         let flags = flags_of(prot);
         let used = if flags & WRITABLE != 0 { ACCESSED | DIRTY } else { ACCESSED };
         let new = u64::from(frame.into_raw().get()) << 12 | flags | used;
         let old = table.swap(index(at.0, 0), new);
-        drop(guard);
+        drop(spares);
         if old & PRESENT != 0 && old & ACCESSED != 0 {
             self.flush(at.0, 1, false);
         }
@@ -289,17 +303,25 @@ impl AddressSpace for Space {
     }
 
     fn map_large(&self, at: UserAddr, frames: Vec<Frame>, prot: Prot) -> Result<(), OutOfMemory> {
-        let guard = self.lock.lock();
+        // Taken before the lock; `None` where memory is too short for a large page.
+        let spare = Frame::scratch().ok();
+        let mut spares = self.lock.lock();
         let directory = self.make_directory(at.0)?;
         let first = frames.first().map_or(0, |f| u64::from(f.number().get()) << 12);
         let old = directory.get(index(at.0, 1));
         let empty = old == 0 || (old & LARGE == 0 && (0..512).all(|i| Table::at(old).get(i) == 0));
-        if frames.len() == 512 && first.is_multiple_of(MIB_2) && at.0.is_multiple_of(MIB_2) && empty {
+        let aligned = frames.len() == 512 && first.is_multiple_of(MIB_2) && at.0.is_multiple_of(MIB_2);
+        if aligned
+            && empty
+            && let Some(spare) = spare
+            && spares.try_reserve(1).is_ok()
+        {
+            spares.push(u64::from(spare.into_raw().get()) << 12);
             for frame in frames {
                 frame.into_raw();
             }
             directory.set(index(at.0, 1), first | flags_of(prot) | LARGE);
-            drop(guard);
+            drop(spares);
             if old != 0 {
                 // An empty table was there, which a processor may still be walking.
                 self.flush(at.0, 512, true);
@@ -307,7 +329,7 @@ impl AddressSpace for Space {
             }
             return Ok(());
         }
-        drop(guard);
+        drop(spares);
         for (i, frame) in (0..).zip(frames) {
             self.map(at.offset(i * PAGE), frame, prot)?;
         }
@@ -315,7 +337,7 @@ impl AddressSpace for Space {
     }
 
     fn map_absent(&self, at: UserAddr, frames: &mut [Option<Frame>], prot: Prot) -> u64 {
-        let _guard = self.lock.lock();
+        let mut spares = self.lock.lock();
         let mut mapped = 0;
         let mut last: Option<(u64, &Table)> = None;
         for (page, slot) in (0..).zip(frames) {
@@ -323,7 +345,7 @@ impl AddressSpace for Space {
             let Some(frame) = slot.take() else { continue };
             let table = match last {
                 Some((block, table)) if block == at / MIB_2 => table,
-                _ => match self.make_table(at) {
+                _ => match self.make_table(at, &mut spares) {
                     Ok(table) => table,
                     Err(OutOfMemory) => {
                         *slot = Some(frame);
@@ -357,9 +379,9 @@ impl AddressSpace for Space {
         })
     }
 
-    fn unmap(&self, range: PageRange) {
+    fn unmap(&self, range: PageRange) -> u64 {
         let mut removed = Removed::default();
-        let guard = self.lock.lock();
+        let mut spares = self.lock.lock();
         for piece in self.pieces(range) {
             let entry = piece.entry();
             if piece.is_whole() {
@@ -368,28 +390,28 @@ impl AddressSpace for Space {
                 if entry & LARGE == 0 {
                     removed.tables.push(entry & table::ADDRESS);
                 } else if let Some(first) = frame_of(entry & !(MIB_2 - 1)) {
-                    removed.large.push(first);
+                    removed.large.push((first, spares.pop()));
                 }
                 continue;
             }
-            let table = piece.table().expect("memory for splitting a large page");
+            let table = piece.table(&mut spares);
             piece.for_used(table, |_, i, _| {
                 let old = table.swap(i, 0);
                 removed.cached |= old & PRESENT != 0 && old & ACCESSED != 0;
                 removed.frames.extend(frame_of(old));
             });
         }
-        drop(guard);
+        drop(spares);
         if removed.cached {
             self.flush(range.start().0, range.pages(), !removed.tables.is_empty());
         }
-        removed.release();
+        removed.release()
     }
 
     fn protect(&self, range: PageRange, prot: Prot, keep_readonly: bool) {
         let flags = flags_of(prot);
         let mut cached = false;
-        let guard = self.lock.lock();
+        let mut spares = self.lock.lock();
         let change = |old: u64| {
             let mut new = old & !(PRESENT | WRITABLE | USER | NO_EXECUTE) | flags;
             if keep_readonly && old & WRITABLE == 0 {
@@ -403,7 +425,7 @@ impl AddressSpace for Space {
                 cached |= piece.directory.replace(index(piece.start, 1), change) & ACCESSED != 0;
                 continue;
             }
-            let table = piece.table().expect("memory for splitting a large page");
+            let table = piece.table(&mut spares);
             piece.for_used(table, |_, i, old| {
                 if change(old) != old {
                     let old = table.replace(i, change);
@@ -411,36 +433,36 @@ impl AddressSpace for Space {
                 }
             });
         }
-        drop(guard);
+        drop(spares);
         if cached {
             self.flush(range.start().0, range.pages(), false);
         }
     }
 
     fn relocate(&self, from: PageRange, to: UserAddr) -> Result<(), OutOfMemory> {
-        let guard = self.lock.lock();
+        let mut spares = self.lock.lock();
         let target = |at: u64| to.0 + (at - from.start().0);
         for piece in self.pieces(from) {
-            let table = piece.table()?;
+            let table = piece.table(&mut spares);
             let mut made = Ok(());
             piece.for_used(table, |at, _, _| {
                 if made.is_ok() {
-                    made = self.make_table(target(at)).map(|_| ());
+                    made = self.make_table(target(at), &mut spares).map(|_| ());
                 }
             });
             made?;
         }
         let mut cached = false;
         for piece in self.pieces(from) {
-            let table = piece.table()?;
+            let table = piece.table(&mut spares);
             piece.for_used(table, |at, i, _| {
                 let entry = table.swap(i, 0);
                 cached |= entry & PRESENT != 0 && entry & ACCESSED != 0;
-                let table = self.make_table(target(at)).expect("the tables were made just now");
+                let table = self.make_table(target(at), &mut spares).expect("the tables were made just now");
                 table.set(index(target(at), 0), entry);
             });
         }
-        drop(guard);
+        drop(spares);
         if cached {
             self.flush(from.start().0, from.pages(), false);
         }
@@ -461,14 +483,15 @@ impl AddressSpace for Space {
         self.pieces(range).map(count).sum()
     }
 
-    fn fork(&self, ranges: &[ForkRange]) -> Result<Arc<dyn AddressSpace>, OutOfMemory> {
+    fn fork(&self, ranges: &[ForkRange]) -> Result<(Arc<dyn AddressSpace>, u64), OutOfMemory> {
         let child = Self::new()?;
+        let mut pages = 0;
         let mut cached: Option<(u64, u64)> = None;
-        let guard = self.lock.lock();
+        let mut guard = self.lock.lock();
         let mut result = Ok(());
         'all: for range in ranges {
             for piece in self.pieces(range.range) {
-                match fork_piece(&child, piece, range.mode) {
+                match fork_piece(&child, piece, range.mode, &mut guard, &mut pages) {
                     Ok(true) => {
                         let (start, end) = cached.unwrap_or((piece.start, piece.end));
                         cached = Some((start.min(piece.start), end.max(piece.end)));
@@ -485,7 +508,7 @@ impl AddressSpace for Space {
         if let Some((start, end)) = cached {
             self.flush(start, (end - start) / PAGE, false);
         }
-        result.map(|()| Arc::new(child) as Arc<dyn AddressSpace>)
+        result.map(|()| (Arc::new(child) as Arc<dyn AddressSpace>, pages))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -493,10 +516,17 @@ impl AddressSpace for Space {
     }
 }
 
-/// Passes the pages of one piece to a child; says whether the parent's processors must forget them.
-fn fork_piece(child: &Space, piece: Piece, mode: ForkMode) -> Result<bool, OutOfMemory> {
-    let source = piece.table()?;
-    let target = child.make_table(piece.start)?;
+/// Passes the pages of one piece to a child, and counts them; says whether the parent's processors must forget them.
+fn fork_piece(
+    child: &Space,
+    piece: Piece,
+    mode: ForkMode,
+    spares: &mut Spares,
+    pages: &mut u64,
+) -> Result<bool, OutOfMemory> {
+    let source = piece.table(spares);
+    // The child maps no large page yet.
+    let target = child.make_table(piece.start, &mut Spares::new())?;
     let mut cached = false;
     piece.for_used(source, |_, i, mut entry| {
         let Some(frame) = frame_of(entry) else { return };
@@ -507,6 +537,7 @@ fn fork_piece(child: &Space, piece: Piece, mode: ForkMode) -> Result<bool, OutOf
         }
         Frames.retain(frame);
         target.set(i, entry);
+        *pages += 1;
     });
     Ok(cached)
 }
@@ -518,6 +549,9 @@ impl Drop for Space {
             loaded::leave(cpu);
         }
         ipi::ask(self.cpus(), Request::Leave(self));
+        for spare in core::mem::take(self.lock.get_mut()) {
+            table::free(spare);
+        }
         let root = Table::at(self.root);
         root.for_used(0, 256, |_, upper| {
             Table::at(upper).for_used(0, 512, |_, middle| {

@@ -11,7 +11,7 @@ use super::stack::Stack;
 use crate::arch::cpu::rdtsc;
 use crate::arch::fpu;
 use crate::clock;
-use crate::mm::layout;
+use crate::mm::{frames, layout};
 use crate::mm::space::Space;
 
 /// It runs, or stands in a run queue.
@@ -104,6 +104,9 @@ impl Thread {
 
     /// Makes a thread that will begin in user mode.
     pub(super) fn new(start: Start) -> Result<Arc<Self>, OutOfMemory> {
+        if frames::only_reserve_left() {
+            return Err(OutOfMemory);
+        }
         let extended = fpu::Area::new().ok_or(OutOfMemory)?;
         extended.set(start.extended.as_ref().map(|state| state.0.as_slice()));
         let stack = Stack::new().ok_or(OutOfMemory)?;

@@ -42,22 +42,22 @@ pub(crate) fn sys_getppid(cx: &Context<'_>) -> u32 {
 
 /// `getuid(2)`.
 pub(crate) fn sys_getuid(cx: &Context<'_>) -> u32 {
-    cx.credentials().uid
+    cx.thread.with_credentials(|who| who.uid)
 }
 
 /// `geteuid(2)`.
 pub(crate) fn sys_geteuid(cx: &Context<'_>) -> u32 {
-    cx.credentials().euid
+    cx.thread.with_credentials(|who| who.euid)
 }
 
 /// `getgid(2)`.
 pub(crate) fn sys_getgid(cx: &Context<'_>) -> u32 {
-    cx.credentials().gid
+    cx.thread.with_credentials(|who| who.gid)
 }
 
 /// `getegid(2)`.
 pub(crate) fn sys_getegid(cx: &Context<'_>) -> u32 {
-    cx.credentials().egid
+    cx.thread.with_credentials(|who| who.egid)
 }
 
 /// `getresuid(2)`.

@@ -73,7 +73,7 @@ pub(crate) fn wait<T>(
         other => return Ok(other?),
     }
     let register = |waker: &_| description.watch(cx.thread, interest, waker, Sharing::Exclusive);
-    block::until_woken(cx, register, None, step)
+    block::sleep_until_woken(cx, register, None, step)
 }
 
 /// Whether a call may sleep, beyond what the description says (`RWF_NOWAIT`).

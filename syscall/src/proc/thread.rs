@@ -284,6 +284,12 @@ impl Thread {
         Arc::clone(&self.credentials.lock())
     }
 
+    /// Looks at the identity without counting a reference to it; `look` takes no lock.
+    #[inline]
+    pub fn with_credentials<R>(&self, look: impl FnOnce(&Credentials) -> R) -> R {
+        look(&self.credentials.lock())
+    }
+
     /// Replaces the identity.
     pub fn set_credentials(&self, credentials: Credentials) {
         let new = Arc::new(credentials);

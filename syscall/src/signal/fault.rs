@@ -9,7 +9,8 @@ use hal::{Access, Exception, PageFault, Stream, UserRegs};
 
 use super::{Action, SignalSet, Trap};
 use crate::Context;
-use crate::proc::{Thread, Work, exit_group};
+use crate::proc::{ExitState, Thread, Work, exit_group};
+use crate::system::System;
 use crate::vm::FaultKind;
 
 /// Numbers of processor exceptions (Intel SDM volume 3, table 6-1).
@@ -50,14 +51,46 @@ pub fn force_fault(thread: &Thread, fault: &PageFault, kind: FaultKind, _regs: &
         FaultKind::NotMapped => (SIGSEGV, SEGV_MAPERR),
         FaultKind::NotPermitted => (SIGSEGV, SEGV_ACCERR),
         FaultKind::NoPage => (SIGBUS, BUS_ADRERR),
-        FaultKind::OutOfMemory => {
-            let line = format!("out-of-memory=process {} ({})", thread.process().pid(), name(thread));
-            thread.process().system().platform().console.write(Stream::Report, line.as_bytes());
-            exit_group(thread.process(), SIGKILL.cast_unsigned());
-            return;
-        }
+        FaultKind::OutOfMemory => return kill_for_memory(thread),
     };
     force_signal(thread, Siginfo::fault(signal, code, address));
+}
+
+/// About what an open file, and a thread, cost of the kernel's memory.
+const OBJECT_BYTES: u64 = 512;
+const THREAD_BYTES: u64 = 32 << 10;
+
+/// Ends a thread's process for want of memory, and says so.
+fn kill_for_memory(thread: &Thread) {
+    let line = format!("out-of-memory=process {} ({})", thread.process().pid(), name(thread));
+    thread.process().system().platform().console.write(Stream::Report, line.as_bytes());
+    exit_group(thread.process(), SIGKILL.cast_unsigned());
+}
+
+/// Ends the process that holds most memory, also of the kernel's (as far as it can be told), unless one is ending already,
+/// which will free its own. Among equals the youngest goes.
+pub(crate) fn end_largest_process(system: &System) {
+    let mut largest: Option<(u64, Arc<Thread>)> = None;
+    for process in system.processes() {
+        let (exit, thread, threads) = {
+            let state = process.state.lock();
+            (state.exit, state.threads.first().cloned(), state.threads.len() as u64)
+        };
+        match (exit, thread, process.try_vm()) {
+            (ExitState::Ending(_), Some(_), _) => return,
+            (ExitState::Running, Some(thread), Some(vm)) => {
+                let objects = thread.files().capacity() as u64 * OBJECT_BYTES + threads * THREAD_BYTES;
+                let size = vm.statistics().resident + objects;
+                if largest.as_ref().is_none_or(|(most, _)| size >= *most) {
+                    largest = Some((size, thread));
+                }
+            }
+            _ => {}
+        }
+    }
+    if let Some((_, thread)) = largest {
+        kill_for_memory(&thread);
+    }
 }
 
 /// Forces the signal of a processor exception on the thread that caused it.

@@ -15,6 +15,7 @@ mod thread;
 
 pub use action::{Action, Default, Handlers, LAST, SignalSet, default_action};
 pub use deliver::deliver_pending;
+pub(crate) use fault::end_largest_process;
 pub use fault::{force_exception, force_fault, force_signal};
 pub use frame::minimum_stack;
 pub(crate) use frame::{return_from_handler, set_alternate_stack};

@@ -27,6 +27,16 @@ pub(super) struct Areas {
 }
 
 impl Areas {
+    /// Takes areas in order of address, no two of which could be joined.
+    pub(super) fn from_sorted(list: Vec<Area>) -> Self {
+        let mut areas = Self::default();
+        for area in &list {
+            areas.add_sums(area);
+        }
+        areas.map = list.into_iter().map(|area| (area.start, area)).collect();
+        areas
+    }
+
     pub(super) fn count(&self) -> usize {
         self.map.len()
     }
@@ -60,7 +70,7 @@ impl Areas {
 
     /// Says whether nothing is mapped in the range.
     pub(super) fn is_free(&self, range: PageRange) -> bool {
-        self.overlapping(range).next().is_none()
+        self.find_below(range.end().0).is_none_or(|area| area.end <= range.start().0)
     }
 
     /// Says whether every page of the range is mapped.
@@ -138,8 +148,20 @@ impl Areas {
     /// # Errors
     /// `ENOMEM` if cutting makes too many areas; nothing has changed then.
     pub(super) fn remove(&mut self, range: PageRange) -> Result<Vec<Area>> {
-        self.cut(range)?;
         let mut gone = Vec::new();
+        // The usual cases: nothing there, or just one area.
+        match self.find_below(range.end().0) {
+            Some(area) if area.end > range.start().0 => {
+                if area.range() == range {
+                    let area = self.map.remove(&range.start().0).expect("just found");
+                    self.take_sums(&area);
+                    gone.push(area);
+                    return Ok(gone);
+                }
+            }
+            _ => return Ok(gone),
+        }
+        self.cut(range)?;
         while let Some((&start, _)) = self.map.range(range.start().0..range.end().0).next() {
             let area = self.map.remove(&start).expect("just found");
             self.take_sums(&area);

@@ -24,10 +24,13 @@ impl Vm {
     /// Why there is none.
     pub fn fault(&self, fault: &PageFault) -> Result<(), FaultKind> {
         self.touch(fault.addr, fault.access, |state| {
-            if state.areas.find(fault.addr).is_none() {
-                self.grow_down(state, fault.addr)?;
-            }
-            let area = state.areas.find(fault.addr).ok_or(FaultKind::NotMapped)?;
+            let area = match state.areas.find(fault.addr) {
+                Some(area) => area,
+                None => {
+                    self.grow_down(state, fault.addr)?;
+                    state.areas.find(fault.addr).ok_or(FaultKind::NotMapped)?
+                }
+            };
             let permitted = match fault.access {
                 // LINUX: the processor cannot deny reads of what may be written or executed.
                 Access::Read => area.is_accessible(),

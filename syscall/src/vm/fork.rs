@@ -19,20 +19,20 @@ impl Vm {
     pub fn fork(&self) -> Result<Arc<Self>> {
         let mut state = self.state.lock();
         state.note_peak();
-        let mut areas = Areas::default();
+        let mut copies = Vec::with_capacity(state.areas.count());
         let mut ranges: Vec<ForkRange> = Vec::new();
         for area in state.areas.iter().filter(|a| !a.flags.contains(AreaFlags::DONTFORK)) {
             let mut copy = area.clone();
             // LINUX: memory locks are not inherited.
             copy.flags -= AreaFlags::LOCKED | AreaFlags::LOCK_ON_FAULT;
-            areas.insert(copy);
+            copies.push(copy);
             if !area.flags.contains(AreaFlags::WIPEONFORK) {
                 let mode = if area.is_shared() { ForkMode::Share } else { ForkMode::CopyOnWrite };
                 ranges.push(ForkRange { range: area.range(), mode });
             }
         }
-        let space = self.space.fork(&ranges).map_err(no_memory)?;
-        let resident = ranges.iter().map(|r| space.resident(r.range)).sum();
+        let (space, resident) = self.space.fork(&ranges).map_err(no_memory)?;
+        let areas = Areas::from_sorted(copies);
         let child = State {
             areas,
             search: state.search,

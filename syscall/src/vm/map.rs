@@ -137,7 +137,8 @@ impl Vm {
         if flags.contains(AreaFlags::LOCKED) && state.areas.locked.saturating_add(len) > request.lock_limit {
             return Err(Errno::EAGAIN);
         }
-        let replaced = state.areas.data_in(range, |_| true);
+        let replaced =
+            if state.areas.is_free(range) { 0 } else { state.areas.data_in(range, |_| true) };
         self.check_limits(&state, &area, replaced)?;
         let gone = self.take_out(&mut state, range)?;
         state.areas.insert(area);
@@ -197,8 +198,7 @@ impl Vm {
     /// Takes pages out of the page tables.
     pub(super) fn forget_pages(&self, state: &mut State, range: PageRange) {
         state.note_peak();
-        state.resident = state.resident.saturating_sub(self.space.resident(range));
-        self.space.unmap(range);
+        state.resident = state.resident.saturating_sub(self.space.unmap(range));
     }
 
     /// Takes pages of a file out of the page tables: they are asked for again when they are touched.

@@ -143,8 +143,11 @@ impl AddressSpace for FakeSpace {
         hold(&self.0).get(&at.page().0).cloned()
     }
 
-    fn unmap(&self, range: PageRange) {
-        hold(&self.0).retain(|&at, _| !range.contains(UserAddr(at)));
+    fn unmap(&self, range: PageRange) -> u64 {
+        let mut map = hold(&self.0);
+        let before = map.len();
+        map.retain(|&at, _| !range.contains(UserAddr(at)));
+        (before - map.len()) as u64
     }
 
     fn protect(&self, range: PageRange, prot: Prot, keep_readonly: bool) {
@@ -169,7 +172,7 @@ impl AddressSpace for FakeSpace {
         hold(&self.0).range(range.start().0..range.end().0).count() as u64
     }
 
-    fn fork(&self, ranges: &[ForkRange]) -> Result<Arc<dyn AddressSpace>, OutOfMemory> {
+    fn fork(&self, ranges: &[ForkRange]) -> Result<(Arc<dyn AddressSpace>, u64), OutOfMemory> {
         let mut map = hold(&self.0);
         let mut child = BTreeMap::new();
         for fork in ranges {
@@ -180,7 +183,8 @@ impl AddressSpace for FakeSpace {
                 child.insert(at, page.clone());
             }
         }
-        Ok(Arc::new(Self(Mutex::new(child))))
+        let count = child.len() as u64;
+        Ok((Arc::new(Self(Mutex::new(child))), count))
     }
 
     fn as_any(&self) -> &dyn core::any::Any {

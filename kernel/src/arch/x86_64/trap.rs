@@ -9,6 +9,7 @@ use super::descriptors::{USER_CS, USER_SS};
 use super::irq;
 use super::serial::EarlySerial;
 use crate::cpu as processor;
+use crate::mm::frames;
 use crate::sched;
 
 const DIVIDE: u64 = 0;
@@ -35,6 +36,9 @@ extern "C" fn syscall_from_user(regs: &mut UserRegs) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn leave_slowly(regs: &mut UserRegs) {
     while sched::should_yield() {
+        if frames::take_shortage() {
+            sched::user_thread().memory_short();
+        }
         sched::preempt();
         before_user(regs);
     }
