@@ -76,7 +76,14 @@ fn verdict(cx: &Context, suite: &Suite, path: &Path) -> Outcome {
     line[0] = path.to_string_lossy().into_owned();
     match machine.run(&line, b"") {
         Ok(output) if output.status == Some(0) => Outcome::Passed,
-        Ok(output) => Outcome::Failed(format!("{}\n{}", output.status_text(), output.tail(25))),
+        Ok(output) => {
+            // Which tests, as Python's and stress-ng's runners say it.
+            let text = output.text();
+            let marks = ["ERROR: ", "FAIL: ", "fail:", "hull: "];
+            let named = text.lines().filter(|line| marks.iter().any(|mark| line.contains(mark)));
+            let named: Vec<&str> = named.take(30).collect();
+            Outcome::Failed(format!("{}\n{}\n{}", output.status_text(), named.join("\n"), output.tail(8)))
+        }
         Err(problem) => Outcome::Failed(problem),
     }
 }
