@@ -6,10 +6,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 
+use hal::PAGE_SIZE;
+
 use super::tables::Line;
 use super::{ProbeError, firmware};
-use crate::arch::{self, irq};
+use crate::arch::{self, copy, irq};
 use crate::mm::dma::DmaPages;
+use crate::mm::{areas, layout};
 use crate::{clock, cpu, entropy, mm, sched};
 
 /// Called in an interrupt, with no lock held. It must not park.
@@ -37,6 +40,54 @@ pub(super) fn dma_pages(pages: usize) -> Option<(u64, NonNull<u8>)> {
     let pages = DmaPages::new(u32::try_from(pages).ok()?)?;
     let base = NonNull::new(pages.pointer())?;
     Some((pages.into_physical(), base))
+}
+
+/// Returns where the kernel sees physical memory; `None` if there is none at that address.
+pub(super) fn direct(physical: u64, len: usize) -> Option<NonNull<u8>> {
+    if mm::is_direct(physical, len as u64) { NonNull::new(layout::direct(physical)) } else { None }
+}
+
+/// Makes a buffer reachable for a device, and returns the physical address. What is contiguous for the kernel only
+/// (stacks, heap blocks above 4 MiB) is stood for by DMA pages, into which the buffer is copied if `copied` says so.
+///
+/// # Panics
+/// If there are no such pages.
+///
+/// # Safety
+/// The buffer is valid, not empty, and nobody else uses it until [`unshare`].
+pub(super) unsafe fn share(buffer: NonNull<[u8]>, copied: bool) -> u64 {
+    let from = buffer.cast::<u8>().as_ptr();
+    if !areas::contains(from) {
+        return layout::physical(from);
+    }
+    let pages = DmaPages::new(stand_in(buffer)).expect("memory for a device's copy of a buffer");
+    if copied {
+        // SAFETY: the caller vouches for the buffer, and the pages are new and as many as it needs.
+        unsafe { copy::copy(pages.pointer(), from, buffer.len()) };
+    }
+    pages.into_physical()
+}
+
+/// Ends what [`share`] began; copies what the device wrote back into the buffer if `copied` says so.
+///
+/// # Safety
+/// `address` is what `share` gave for this valid buffer, and the device is done with it.
+pub(super) unsafe fn unshare(address: u64, buffer: NonNull<[u8]>, copied: bool) {
+    let to = buffer.cast::<u8>().as_ptr();
+    if !areas::contains(to) {
+        return;
+    }
+    // SAFETY: `share` gave as many pages away at this address, and the caller says that the device is done.
+    let Some(pages) = (unsafe { DmaPages::from_physical(address, stand_in(buffer)) }) else { return };
+    if copied {
+        // SAFETY: the caller vouches for the buffer, and the pages are as many as it needs.
+        unsafe { copy::copy(to, pages.pointer(), buffer.len()) };
+    }
+}
+
+/// Returns the number of pages that stand for a buffer; too many for any run if it is too long.
+fn stand_in(buffer: NonNull<[u8]>) -> u32 {
+    u32::try_from(buffer.len().div_ceil(PAGE_SIZE)).unwrap_or(1 << 31)
 }
 
 /// Copies bytes of physical memory that is not the system's own; `false` if there can be none at that address.

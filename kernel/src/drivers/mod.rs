@@ -52,6 +52,15 @@ impl core::fmt::Display for ProbeError {
     }
 }
 
+impl From<virtio_drivers::Error> for ProbeError {
+    fn from(error: virtio_drivers::Error) -> Self {
+        match error {
+            virtio_drivers::Error::DmaError => Self::Memory,
+            _ => Self::Unsupported("a virtio device that does not start"),
+        }
+    }
+}
+
 /// What a device identifies itself as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum DeviceId {

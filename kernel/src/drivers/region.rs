@@ -56,6 +56,14 @@ impl Region {
         Some(Self { base, len })
     }
 
+    /// Makes a region of memory that is mapped already.
+    ///
+    /// # Safety
+    /// The memory is mapped for ever, is shared with a device, and no reference to it exists or will.
+    pub(crate) const unsafe fn mapped(base: NonNull<u8>, len: usize) -> Self {
+        Self { base, len }
+    }
+
     /// Returns the part of the region that starts at an offset; `None` if that is not all within.
     pub(crate) fn part(&self, at: usize, len: usize) -> Option<Self> {
         let end = at.checked_add(len)?;

@@ -33,7 +33,17 @@ impl DmaPages {
         layout::direct(self.physical())
     }
 
-    /// Gives the pages away, for good.
+    /// Takes back pages that were given away.
+    ///
+    /// # Safety
+    /// [`Self::into_physical`] of as many pages gave this address, nobody else has taken them back, and no device uses them
+    /// any more.
+    pub(crate) unsafe fn from_physical(physical: u64, pages: u32) -> Option<Self> {
+        let first = NonZeroU32::new(u32::try_from(physical >> 12).ok()?)?;
+        Some(Self { first, pages })
+    }
+
+    /// Gives the pages away: for good, or until [`Self::from_physical`].
     pub(crate) fn into_physical(self) -> u64 {
         let physical = self.physical();
         core::mem::forget(self);

@@ -1,48 +1,44 @@
-//! The virtio entropy device (virtio 1.2, section 5.4): random bytes for the pool, asked for at start-up.
+//! The virtio entropy device (virtio 1.2, section 5.4): random bytes for the pool, asked for at start-up, through the
+//! driver of the `virtio-drivers` crate.
 
-use alloc::sync::Arc;
-use alloc::vec;
+use alloc::boxed::Box;
+use core::hint::black_box;
+use core::time::Duration;
 
-use hal::sync::{Lock, rank};
+use virtio_drivers::device::rng::VirtIORng;
+use virtio_drivers::transport::DeviceType;
 
-use super::queue::{Direction, Queue, Segment};
-use super::{Link, Starting};
-use crate::drivers::machine;
-use crate::drivers::region::Dma;
-use crate::drivers::{Device, ProbeError};
+use super::Link;
+use super::adapter::Adapter;
+use super::memory::Memory;
+use crate::drivers::{Device, ProbeError, machine};
+use crate::log::log;
 
-/// Bytes that are asked for: a full seed of a 256-bit generator.
-const SEED_LEN: usize = 32;
+/// Bytes that are asked for: two keys of the generator.
+const SEED_LEN: usize = 64;
+/// How long the device may take. Start-up stands still meanwhile; a hypervisor that has its bytes at hand needs some
+/// microseconds.
+const LIMIT: Duration = Duration::from_millis(100);
 
-struct Source {
-    queue: Queue,
-    page: Dma,
-}
-
-/// Asks the device for a seed. Nobody waits for it: the interrupt mixes it in.
+/// Asks the device for a seed and mixes it in. The device is not used after that.
 pub(crate) fn probe(link: Link) -> Result<Device, ProbeError> {
-    let mut device = Starting::new(link, 0)?;
-    let mut source = Source { queue: device.queue(0, 2)?, page: Dma::new(1).ok_or(ProbeError::Memory)? };
-    let buffer = Segment::new(&source.page, 0, SEED_LEN, Direction::FromDevice);
-    // The queue is empty, so there is room.
-    let _ = source.queue.push(0, &[], None, &[buffer]);
-    let source: Arc<Lock<Source, { rank::DRIVER }>> = Arc::new(Lock::new(source));
-    let handler = Arc::clone(&source);
-    device.run(vec![(0, Arc::new(move || mix(&handler)))])?;
-    source.lock().queue.kick();
-    Ok(Device::Entropy)
-}
-
-fn mix(source: &Lock<Source, { rank::DRIVER }>) {
-    let mut seed = [0; SEED_LEN];
-    let mut len = 0;
-    let mut locked = source.lock();
-    if let Some(done) = locked.queue.pop() {
-        len = usize::try_from(done.len).map_or(SEED_LEN, |len| len.min(SEED_LEN));
-        locked.page.region().copy_out(0, &mut seed[..len]);
-        // The seed is a secret now: no copy of it stays where a device can read.
-        locked.page.region().copy_in(0, &[0; SEED_LEN]);
+    let adapter = Adapter::new(link, DeviceType::EntropySource, LIMIT);
+    let mut source = VirtIORng::<Memory, Adapter>::new(adapter)?;
+    source.disable_interrupts();
+    // On the heap, which a device can reach without a copy.
+    let mut seed = Box::new([0; SEED_LEN]);
+    let answer = source.request_entropy(&mut seed[..]);
+    drop(source);
+    let len = answer.unwrap_or(0).min(SEED_LEN);
+    if len == 0 {
+        // A device this far gone may not even have been reset: its memory is not used for anything else.
+        Box::leak(seed);
+        return Err(ProbeError::Unsupported("it gave no bytes"));
     }
-    drop(locked);
     machine::mix_entropy(&seed[..len]);
+    // The seed is a secret now: no copy of it stays on the heap.
+    seed.fill(0);
+    black_box(&seed);
+    log!(Debug, "virtio-rng: {len} random bytes");
+    Ok(Device::Entropy)
 }

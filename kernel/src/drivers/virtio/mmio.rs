@@ -145,6 +145,10 @@ impl Registers for MmioLink {
         if self.legacy { 0 } else { self.registers.read32(at::GENERATION) }
     }
 
+    fn config(&self) -> Option<Region> {
+        self.registers.part(at::CONFIG, self.registers.len() - at::CONFIG)
+    }
+
     fn listen(&mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError> {
         let registers = self.registers;
         let handler: Handler = Arc::new(move || {

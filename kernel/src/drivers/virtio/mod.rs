@@ -1,12 +1,16 @@
 //! Virtio (OASIS, version 1.2): what its devices share.
 //!
 //! [`Link`] is how a device is reached (registers in memory, or PCI), [`queue::Queue`] how work is handed over; the
-//! device drivers stand beside them. Both are ours because the `virtio-drivers` crate's PCI transport knows no MSI-X and
-//! its queue takes slices of memory (see there); what is left of it would be a table of register offsets.
+//! drivers of the devices that carry data stand beside them. Links and queue are ours because the `virtio-drivers`
+//! crate's PCI transport knows no MSI-X and its queue takes slices of memory (see there). Where neither matters, the
+//! crate's driver of the device is used, over [`adapter::Adapter`].
 
+mod adapter;
 pub(super) mod block;
 pub(super) mod console;
 pub(super) mod entropy;
+#[allow(unsafe_code, reason = "the crate's interface to memory is unsafe")]
+mod memory;
 mod mmio;
 mod pci;
 mod queue;
@@ -20,6 +24,7 @@ use queue::{Bell, Queue};
 
 use super::ProbeError;
 use super::machine::Handler;
+use super::region::Region;
 
 /// Device numbers (section 5).
 pub(super) mod kind {
@@ -62,6 +67,8 @@ trait Registers {
     /// Reads 32 aligned bits of the device's configuration; 0 behind its end.
     fn config32(&self, at: usize) -> u32;
     fn config_generation(&self) -> u32;
+    /// Returns the device's configuration, if it has one.
+    fn config(&self) -> Option<Region>;
     /// Registers handlers of queues' interrupts.
     fn listen(&mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError>;
 }

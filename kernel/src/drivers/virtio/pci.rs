@@ -158,6 +158,10 @@ impl Registers for PciLink {
         self.common.read8(at::GENERATION).into()
     }
 
+    fn config(&self) -> Option<Region> {
+        self.config
+    }
+
     fn listen(&mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError> {
         let messages: Vec<Handler> = handlers.iter().map(|(_, handler)| handler.clone()).collect();
         if self.function.listen_messages(&messages)? {

@@ -82,6 +82,16 @@ pub(crate) struct Bell {
     pub(crate) wide: bool,
 }
 
+impl Bell {
+    /// Notifies the queue of this number.
+    pub(crate) fn ring(&self, queue: u16) {
+        match self.wide {
+            true => self.region.write32(self.at, queue.into()),
+            false => self.region.write16(self.at, queue),
+        }
+    }
+}
+
 /// A chain of descriptors under way, at the index of its first.
 #[derive(Default)]
 struct Chain {
@@ -232,10 +242,7 @@ impl Queue {
             memory.read16(self.used_at) & SUPPRESS == 0
         };
         if wanted {
-            match self.bell.wide {
-                true => self.bell.region.write32(self.bell.at, self.index.into()),
-                false => self.bell.region.write16(self.bell.at, self.index),
-            }
+            self.bell.ring(self.index);
         }
     }
 
