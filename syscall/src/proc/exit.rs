@@ -36,9 +36,7 @@ pub fn exit_thread(cx: &Context<'_>, wait_status: u32) {
         futex::clear_and_wake(cx, hal::UserAddr(clear));
     }
     thread.finish_vfork();
-    if process.state.lock().threads.len() == 1 {
-        crate::handlers::file::release_locks(process, &thread.files());
-    }
+    let files = thread.files();
     thread.release_resources();
     cx.system().remove_thread(thread.tid());
     let time = thread.task().cpu_time();
@@ -54,8 +52,13 @@ pub fn exit_thread(cx: &Context<'_>, wait_status: u32) {
         state.threads.is_empty()
     };
     if last {
+        crate::handlers::file::release_locks(process, &files);
+    }
+    drop(files);
+    if last {
         end_process(process, wait_status);
     } else {
+        signal::leave_to_others(thread);
         // `execve` waits for the other threads.
         process.exit_events.wake(Readiness::IN);
     }

@@ -13,13 +13,23 @@ pub fn set_mask(thread: &Thread, mask: SignalSet) {
     if !deliverable(thread).is_empty() {
         thread.add_work(Work::SIGNAL);
     }
-    // What waits for the process and this thread was to take, another thread may take now.
-    let stranded = thread.process().pending.set().0 & newly_blocked.0;
-    if stranded != 0 {
-        for other in thread.process().threads() {
-            if stranded & !other.signals.mask() != 0 && other.tid() != thread.tid() {
-                other.notify(Work::SIGNAL);
-            }
+    hand_over(thread, newly_blocked);
+}
+
+/// Hands what waits for the process and this thread was to take to the others, because the thread has ended.
+pub fn leave_to_others(thread: &Thread) {
+    hand_over(thread, SignalSet(u64::MAX));
+}
+
+/// Has other threads take what waits for the process, of signals that this thread will not take any more.
+fn hand_over(thread: &Thread, signals: SignalSet) {
+    let stranded = thread.process().pending.set().0 & signals.0;
+    if stranded == 0 {
+        return;
+    }
+    for other in thread.process().threads() {
+        if stranded & !other.signals.mask() != 0 && other.tid() != thread.tid() {
+            other.notify(Work::SIGNAL);
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use fault::end_largest_process;
 pub use fault::{force_exception, force_fault, force_signal};
 pub use frame::minimum_stack;
 pub(crate) use frame::{return_from_handler, set_alternate_stack};
-pub use mask::{clone_thread, dequeue, pending, set_mask, with_mask};
+pub use mask::{clone_thread, dequeue, leave_to_others, pending, set_mask, with_mask};
 pub use pending::{Pending, Queued};
 pub use send::{notify_orphan, notify_parent, send_group, send_process, send_thread, waiting};
 pub use thread::{AltStack, Continuation, ThreadSignals, Trap};

@@ -331,6 +331,39 @@ static void signals(void) {
     printf("signals: %ld arrived\n", arrived);
 }
 
+// A signal to the process arrives even if the thread that was to take it ends first.
+static void *nothing(void *argument) { return NULL; }
+
+static void *breeder(void *argument) {
+    while (!quit) {
+        pthread_t threads[3];
+        for (int i = 0; i < 3; i++)
+            start(&threads[i], nothing, NULL);
+        for (int i = 0; i < 3; i++)
+            pthread_join(threads[i], NULL);
+    }
+    return NULL;
+}
+
+static void strays(void) {
+    struct sigaction action = {.sa_handler = arrives, .sa_flags = SA_RESTART};
+    sigaction(SIGRTMIN, &action, NULL);
+    quit = 0;
+    arrived = 0;
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        start(&threads[i], breeder, NULL);
+    for (int i = 1; i <= 500; i++) {
+        kill(getpid(), SIGRTMIN);
+        while (arrived < i)
+            usleep(50);
+    }
+    quit = 1;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    printf("strays: %ld arrived\n", arrived);
+}
+
 // A byte goes to a process and back, while a timer interrupts both.
 static void ticked(int number) {}
 
@@ -428,7 +461,7 @@ int main(int count, char **arguments) {
         void (*run)(void);
     } parts[] = {
         {"conditions", conditions}, {"barriers", barriers}, {"inheritance", inheritance}, {"unmap", unmap},
-        {"protect", protect}, {"copies", copies}, {"endings", endings}, {"signals", signals}, {"pipes", pipes},
+        {"protect", protect}, {"copies", copies}, {"endings", endings}, {"signals", signals}, {"strays", strays}, {"pipes", pipes},
         {"comings", comings},
     };
     if (count > 1 && strcmp(arguments[1], "replaced") == 0)
