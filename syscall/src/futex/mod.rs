@@ -87,6 +87,8 @@ struct Waiter {
 const WAITS: u32 = 0;
 /// Chosen as the next owner, but the word does not say so yet.
 const CHOSEN: u32 = u32::MAX;
+/// Has left the queue, and cannot be chosen any more.
+const GONE: u32 = u32::MAX - 1;
 
 impl Waiter {
     fn new(cx: &Context<'_>) -> Arc<Self> {
@@ -101,7 +103,7 @@ impl Waiter {
     /// Returns the place in the list of futexes that woke it.
     fn woken(&self) -> Option<usize> {
         match self.state.load(Ordering::SeqCst) {
-            WAITS | CHOSEN => None,
+            WAITS | CHOSEN | GONE => None,
             place => Some(place as usize - 1),
         }
     }

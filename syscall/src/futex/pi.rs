@@ -10,7 +10,7 @@ use abi::futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 use abi::{Errno, Result};
 use hal::UserAddr;
 
-use super::{CHOSEN, Deadline, Entry, Futexes, Key, MATCH_ANY, Scope, WAITS, Waiter, park_until_woken};
+use super::{CHOSEN, Deadline, Entry, Futexes, GONE, Key, MATCH_ANY, Scope, WAITS, Waiter, park_until_woken};
 use crate::block::Woken;
 use crate::{Context, Restart, SysError, SysResult};
 
@@ -91,11 +91,7 @@ impl Futexes {
             _ => Woken::Again,
         };
         if waiter.woken().is_none() {
-            self.leave(waiter, &[key]);
-            // Whoever chose this waiter is about to write its number into the word.
-            while waiter.state.load(Ordering::SeqCst) == CHOSEN {
-                cx.scheduler().yield_now();
-            }
+            self.leave_pi(cx, key, waiter);
         }
         if waiter.woken().is_some() {
             return Some(Ok(()));
@@ -138,10 +134,12 @@ impl Futexes {
         let mut word = memory.load_u32(at).map_err(fault)?;
         loop {
             if word & FUTEX_TID_MASK != owner {
-                break;
+                // Not the owner's any more: whoever was chosen waits on.
+                next.into_iter().for_each(|entry| self.put_back(entry));
+                return Ok(());
             }
             // LINUX: the new owner always finds the bit set, and comes to the kernel when it gives the futex up.
-            let new = next.as_ref().map_or(0, |waiter| waiter.tid | FUTEX_WAITERS) | mark;
+            let new = next.as_ref().map_or(0, |entry| entry.waiter.tid | FUTEX_WAITERS) | mark;
             match memory.compare_exchange_u32(at, word, new) {
                 Ok(was) if was == word => break,
                 // Somebody has come to wait since.
@@ -150,15 +148,38 @@ impl Futexes {
                 Err(_) => break,
             }
         }
-        if let Some(waiter) = next {
-            waiter.state.store(1, Ordering::SeqCst);
-            waiter.waker.wake_by_ref();
+        match next {
+            Some(entry) => entry.waiter.hand_over(),
+            None => self.serve_late(cx, at, key),
         }
         Ok(())
     }
 
+    /// Looks once more at the queue of a futex that was just freed: a waiter that came meanwhile and found the bit set
+    /// already changed nothing in the word, so that the owner could not notice it.
+    fn serve_late(&self, cx: &Context<'_>, at: UserAddr, key: Key) {
+        let memory = cx.memory();
+        while let Some(entry) = self.choose(key) {
+            let Ok(word) = memory.load_u32(at) else { return self.put_back(entry) };
+            if word & FUTEX_TID_MASK == 0 {
+                let new = entry.waiter.tid | FUTEX_WAITERS | word & FUTEX_OWNER_DIED;
+                match memory.compare_exchange_u32(at, word, new) {
+                    Ok(was) if was == word => return entry.waiter.hand_over(),
+                    _ => self.put_back(entry),
+                }
+            } else {
+                // Somebody else was faster: the waiter stays, and the new owner has to come to the kernel.
+                self.put_back(entry);
+                if !matches!(memory.compare_exchange_u32(at, word, word | FUTEX_WAITERS), Ok(was) if was != word)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Takes the longest-waiting thread out of the queue.
-    fn choose(&self, key: Key) -> Option<Arc<Waiter>> {
+    fn choose(&self, key: Key) -> Option<Entry> {
         let mut entries = self.bucket(key);
         loop {
             let at = entries.iter().position(|e| e.key == key && e.pi.is_some())?;
@@ -166,8 +187,32 @@ impl Futexes {
             let chosen =
                 entry.waiter.state.compare_exchange(WAITS, CHOSEN, Ordering::SeqCst, Ordering::SeqCst);
             if chosen.is_ok() {
-                return Some(entry.waiter);
+                return Some(entry);
             }
+        }
+    }
+
+    /// Takes a choice back: the waiter is the first in its queue again.
+    fn put_back(&self, entry: Entry) {
+        let mut entries = self.bucket(entry.key);
+        entry.waiter.state.store(WAITS, Ordering::SeqCst);
+        entries.insert(0, entry);
+    }
+
+    /// Leaves the queue for good, unless the futex was handed over meanwhile.
+    fn leave_pi(&self, cx: &Context<'_>, key: Key, waiter: &Arc<Waiter>) {
+        loop {
+            let mut entries = self.bucket(key);
+            let own = entries.iter().position(|e| Arc::ptr_eq(&e.waiter, waiter));
+            let entry = own.map(|at| entries.remove(at));
+            let left = waiter.state.compare_exchange(WAITS, GONE, Ordering::SeqCst, Ordering::SeqCst);
+            drop(entries);
+            drop(entry);
+            if left.is_ok() || waiter.woken().is_some() {
+                return;
+            }
+            // Whoever chose this waiter is about to write its number into the word, or to put it back.
+            cx.scheduler().yield_now();
         }
     }
 
@@ -191,5 +236,13 @@ impl Futexes {
                 }
             }
         }
+    }
+}
+
+impl Waiter {
+    /// Tells the waiter that it owns the futex.
+    fn hand_over(&self) {
+        self.state.store(1, Ordering::SeqCst);
+        self.waker.wake_by_ref();
     }
 }
