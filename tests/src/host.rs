@@ -50,7 +50,12 @@ pub fn unit(cx: &Context, report: &Report) {
 pub fn docs(cx: &Context, report: &Report) {
     report.check(cx, "docs", || {
         let mut command = cargo(&cx.root, &["doc", "-q", "--no-deps"]);
-        must(command.env("RUSTDOCFLAGS", "-D warnings"), Duration::from_secs(1800)).map(|_| ()).into()
+        must(
+            command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
+            Duration::from_secs(1800),
+        )
+        .map(|_| ())
+        .into()
     });
 }
 

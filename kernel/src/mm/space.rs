@@ -66,7 +66,9 @@ impl Removed {
         }
         for (first, spare) in self.large {
             release_large(first);
-            spare.map(table::free);
+            if let Some(spare) = spare {
+                table::free(spare);
+            }
             pages += 512;
         }
         for table in self.tables {

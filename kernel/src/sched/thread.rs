@@ -11,8 +11,8 @@ use super::stack::Stack;
 use crate::arch::cpu::rdtsc;
 use crate::arch::fpu;
 use crate::clock;
-use crate::mm::{frames, layout};
 use crate::mm::space::Space;
+use crate::mm::{frames, layout};
 
 /// It runs, or stands in a run queue.
 pub(super) const RUNNABLE: u32 = 0;

@@ -137,8 +137,7 @@ impl Vm {
         if flags.contains(AreaFlags::LOCKED) && state.areas.locked.saturating_add(len) > request.lock_limit {
             return Err(Errno::EAGAIN);
         }
-        let replaced =
-            if state.areas.is_free(range) { 0 } else { state.areas.data_in(range, |_| true) };
+        let replaced = if state.areas.is_free(range) { 0 } else { state.areas.data_in(range, |_| true) };
         self.check_limits(&state, &area, replaced)?;
         let gone = self.take_out(&mut state, range)?;
         state.areas.insert(area);
