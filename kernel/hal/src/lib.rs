@@ -1,7 +1,7 @@
 //! The seams between the machine and everything above it.
 //!
 //! `vfs`, `net` and `syscall` are pure: they reach memory, time, threads and devices only through the traits
-//! here. The `kernel` crate implements them on the hardware; [`fake`] implements them on the host, so that
+//! here. The `kernel` crate implements them on the hardware; `fake` implements them on the host, so that
 //! nearly every rule that an application can see is tested by plain `cargo test`.
 //!
 //! Two facts about the machine shape the traits. Kernel code is never interrupted: interrupts are taken in
