@@ -1,6 +1,18 @@
-//! TCP/IP: empty until the network arrives.
+//! Sockets: TCP/IP on smoltcp behind a demultiplexer of our own, UNIX sockets, netlink, packet sockets.
 //!
-//! The stack will stand here, on smoltcp behind a demultiplexer of its own, under the same rules as `vfs`: no
-//! system-call names, no addresses of the application, no waiting; time and packets come in as arguments.
+//! [`Net`] is one machine's network; [`Socket`] is what every socket can do, whatever its family. The same rules hold as
+//! in `vfs`: no system-call names, no addresses of the application, no waiting; time and packets come in as arguments.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod address;
+mod common;
+mod net;
+mod socket;
+
+pub use address::{Address, FileId, UnixName, any, mapped, unmapped};
+pub use common::{BUFFER_RANGE, Common, ENDED_READ, ENDED_WRITE, MAX_BUFFER};
+pub use net::{Environment, Net};
+pub use socket::{Ancillary, ErrorReport, Identity, Incoming, Outgoing, Passed, Shutdown, Socket, Ucred};

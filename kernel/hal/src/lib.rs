@@ -38,9 +38,7 @@ pub use machine::{
     Scheduler, Start, Task, TimerId, UserThread, VdsoImage,
 };
 pub use memory::{Dest, Fault, Source, UserMemory, UserRange};
-pub use net::{
-    NetCounters, NetDevice, NetEvents, NetInfo, Offloads, QueueFull, RxInfo, Segment, TxOffload,
-};
+pub use net::{NetCounters, NetDevice, NetEvents, NetInfo, Offloads, QueueFull, RxInfo, Segment, TxOffload};
 pub use regs::{Access, Exception, PageFault, UserRegs};
 pub use space::{AddressSpace, ForkMode, ForkRange, Mapped, Prot, Spaces};
 pub use wait::{Readiness, Registration, WaitQueue};
