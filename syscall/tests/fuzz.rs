@@ -162,6 +162,8 @@ mod tests {
                 }
                 let _ = machine.call(name, &args);
             }
+            drop(machine);
+            assert_eq!(hal::fake::frames_in_use(), 0, "pages that nobody gave back");
         }
     }
 }

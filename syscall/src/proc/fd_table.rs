@@ -194,14 +194,22 @@ impl FdTable {
         (0..slots.list.len()).filter(|&i| slots.list[i].is_some()).map(fd).collect()
     }
 
-    /// Returns how many descriptors Linux's table would have room for; `select(2)` does not look at numbers above. It is
-    /// 256 at least, as in a process that a shell has started.
+    /// Returns how many descriptors Linux's table would have room for; `select(2)` does not look at numbers above.
+    ///
+    /// LINUX: a table begins with 64 places, and is then replaced by one of 128 or another power of two. It never
+    /// shrinks; but a child's begins anew, with as many places as its open descriptors need.
     pub fn capacity(&self) -> usize {
-        self.slots.lock().list.len().next_power_of_two().max(256)
+        match self.slots.lock().list.len() {
+            0..=64 => 64,
+            len => len.next_power_of_two(),
+        }
     }
 
     /// Makes a table with the same descriptors (`fork(2)`).
     pub fn copy(&self) -> Self {
-        Self { slots: Lock::new(self.slots.lock().clone()) }
+        let mut slots = self.slots.lock().clone();
+        let used = slots.list.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        slots.list.truncate(used);
+        Self { slots: Lock::new(slots) }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use hal::fake::{FakeMachine, FakeTask, enter};
+use hal::fake::{FakeMachine, FakeTask, enter, leave};
 use hal::{CpuSet, CpuTime, Prot, UserAddr, UserMemory, UserRegs, UserThread};
 use syscall::proc::{
     Credentials, ExitState, FdTable, FsContext, Limits, Process, ProcessState, SchedPolicy, Thread,
@@ -29,6 +29,17 @@ pub(crate) struct Machine {
 
 /// An address in the kernel's half.
 pub(crate) const NOT_USER: u64 = 0xffff_8000_0000_0000;
+
+/// Takes the circle of system, process and thread apart, so that a test may make many machines.
+impl Drop for Machine {
+    fn drop(&mut self) {
+        leave();
+        self.system.remove_thread(self.thread.tid());
+        self.system.remove_process(self.process.pid());
+        let threads = std::mem::take(&mut self.process.state.lock().threads);
+        drop(threads);
+    }
+}
 
 impl Machine {
     pub(crate) fn new() -> Self {

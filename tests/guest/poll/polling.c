@@ -59,8 +59,21 @@ int main(void)
 	tv = (struct timeval){ 0, 20000 };
 	CALL(select(p[0] + 1, &r, NULL, NULL, &tv));
 	TRUE(!FD_ISSET(p[0], &r) && tv.tv_sec == 0 && tv.tv_usec == 0);
+	/* Descriptors above the table's size are not looked at, and a child's table is as small as it can be. */
 	FD_SET(77, &r);
-	CALL(select(78, &r, NULL, NULL, &tv));
+	pid_t child = fork();
+	if (child == 0) {
+		CALL(select(78, &r, NULL, NULL, &tv));
+		dup2(p[0], 90);
+		close(90);
+		CALL(select(78, &r, NULL, NULL, &tv));
+		FD_CLR(77, &r);
+		FD_SET(200, &r);
+		CALL(select(201, &r, NULL, NULL, &tv));
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
 	CALL(select(-1, NULL, NULL, NULL, &tv));
 	tv.tv_usec = -1;
 	CALL(select(0, NULL, NULL, NULL, &tv));

@@ -17,7 +17,7 @@ use crate::{Clock, Console, ConsoleInput, Entropy, MachineInfo, Platform, Power,
 
 pub(crate) use memory::frame_pool;
 pub use memory::{FakeMemory, FakeSpace, FakeSpaces, frames_in_use};
-pub use threads::{FakeScheduler, FakeTask, enter};
+pub use threads::{FakeScheduler, FakeTask, enter, leave};
 
 pub(crate) fn sync_hooks() -> Hooks {
     Hooks { relax: std::thread::yield_now, park: threads::park_current, waker: threads::current_waker }

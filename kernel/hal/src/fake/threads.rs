@@ -26,6 +26,12 @@ pub fn enter(thread: Arc<dyn UserThread>, space: Arc<dyn AddressSpace>, task: Ar
     TASK.set(task);
 }
 
+/// Makes the calling host thread play none any more.
+pub fn leave() {
+    CURRENT.set(None);
+    TASK.set(Arc::default());
+}
+
 pub(crate) fn current() -> Option<(Arc<dyn AddressSpace>, Arc<dyn UserThread>)> {
     CURRENT.with_borrow(|c| c.as_ref().map(|c| (Arc::clone(&c.space), Arc::clone(&c.thread))))
 }
