@@ -8,9 +8,11 @@
 extern crate alloc;
 
 mod address;
+mod bytes;
 mod common;
 mod net;
 mod socket;
+mod tcp;
 
 pub use address::{Address, FileId, UnixName, any, mapped, unmapped};
 pub use common::{BUFFER_RANGE, Common, ENDED_READ, ENDED_WRITE, MAX_BUFFER};
