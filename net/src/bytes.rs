@@ -12,7 +12,7 @@ use hal::{Dest, Frame, PAGE_SIZE, Source};
 
 /// A part of a page.
 #[derive(Clone, Debug)]
-pub struct Piece {
+pub(crate) struct Piece {
     frame: Frame,
     start: usize,
     end: usize,
@@ -20,12 +20,12 @@ pub struct Piece {
 
 impl Piece {
     /// Returns the number of bytes.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.end - self.start
     }
 
     /// Says whether there is nothing in it.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
@@ -33,7 +33,7 @@ impl Piece {
     ///
     /// # Errors
     /// `EFAULT` if the first byte could not be stored.
-    pub fn push_to(&mut self, to: &mut Dest<'_>) -> Result<usize> {
+    pub(crate) fn push_to(&mut self, to: &mut Dest<'_>) -> Result<usize> {
         let moved = to.push_frame(&self.frame, self.start, self.len())?;
         self.start += moved;
         Ok(moved)
@@ -42,19 +42,19 @@ impl Piece {
 
 /// A queue of bytes.
 #[derive(Default, Debug)]
-pub struct Bytes {
+pub(crate) struct Bytes {
     pieces: VecDeque<Piece>,
     len: usize,
 }
 
 impl Bytes {
     /// Returns the number of bytes.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
     /// Says whether there are none.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
@@ -62,7 +62,7 @@ impl Bytes {
     ///
     /// # Errors
     /// `ENOBUFS` if there is no memory; nothing was appended then.
-    pub fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub(crate) fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
         let spare = self.pieces.back().map_or(0, |last| PAGE_SIZE - last.end);
         let pages = bytes.len().saturating_sub(spare).div_ceil(PAGE_SIZE);
         let mut fresh = Vec::new();
@@ -87,7 +87,7 @@ impl Bytes {
     }
 
     /// Appends what a batch gathered.
-    pub fn append_batch(&mut self, batch: Batch) {
+    pub(crate) fn append_batch(&mut self, batch: Batch) {
         for piece in batch.pieces {
             self.len += piece.len();
             match self.pieces.back_mut() {
@@ -99,13 +99,13 @@ impl Bytes {
     }
 
     /// Appends a piece that was taken off another queue.
-    pub fn append_piece(&mut self, piece: Piece) {
+    pub(crate) fn append_piece(&mut self, piece: Piece) {
         self.len += piece.len();
         self.pieces.push_back(piece);
     }
 
     /// Copies bytes out, from `offset` on; they stay. The range lies within the queue.
-    pub fn copy_out(&self, offset: usize, to: &mut [u8]) {
+    pub(crate) fn copy_out(&self, offset: usize, to: &mut [u8]) {
         let (mut skip, mut done) = (offset, 0);
         for piece in &self.pieces {
             if done == to.len() {
@@ -122,7 +122,7 @@ impl Bytes {
     }
 
     /// Drops bytes from the front.
-    pub fn consume(&mut self, mut len: usize) {
+    pub(crate) fn consume(&mut self, mut len: usize) {
         len = len.min(self.len);
         self.len -= len;
         while len > 0
@@ -138,7 +138,7 @@ impl Bytes {
     }
 
     /// Takes the first piece off, cut to `most` bytes.
-    pub fn take_piece(&mut self, most: usize) -> Option<Piece> {
+    pub(crate) fn take_piece(&mut self, most: usize) -> Option<Piece> {
         let front = self.pieces.front_mut()?;
         if front.len() <= most {
             let piece = self.pieces.pop_front()?;
@@ -152,7 +152,7 @@ impl Bytes {
     }
 
     /// Puts a piece back to the front.
-    pub fn put_back(&mut self, piece: Piece) {
+    pub(crate) fn put_back(&mut self, piece: Piece) {
         if !piece.is_empty() {
             self.len += piece.len();
             self.pieces.push_front(piece);
@@ -160,7 +160,7 @@ impl Bytes {
     }
 
     /// Returns the pieces that hold up to `len` bytes from `offset` on, without taking them.
-    pub fn peek(&self, offset: usize, len: usize) -> Vec<Piece> {
+    pub(crate) fn peek(&self, offset: usize, len: usize) -> Vec<Piece> {
         let (mut skip, mut left) = (offset, len);
         let mut found = Vec::new();
         for piece in &self.pieces {
@@ -179,13 +179,27 @@ impl Bytes {
         found
     }
 
+    /// Drops bytes from the end.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        while self.len > len
+            && let Some(last) = self.pieces.back_mut()
+        {
+            let now = (self.len - len).min(last.len());
+            last.end -= now;
+            self.len -= now;
+            if last.is_empty() {
+                self.pieces.pop_back();
+            }
+        }
+    }
+
     /// Drops everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Returns the last page and where its room begins, for a [`Batch`] to go on there.
-    pub fn tail(&self) -> Option<(Frame, usize)> {
+    pub(crate) fn tail(&self) -> Option<(Frame, usize)> {
         let last = self.pieces.back()?;
         (last.end < PAGE_SIZE).then(|| (last.frame.clone(), last.end))
     }
@@ -196,7 +210,7 @@ impl Bytes {
 /// Only one writer at a time gathers for a stream (see the stream's writer lock): it may then fill the room behind the
 /// stream's last byte, which nobody else looks at.
 #[derive(Default, Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     pieces: Vec<Piece>,
     len: usize,
 }
@@ -206,7 +220,7 @@ impl Batch {
     ///
     /// # Errors
     /// `EFAULT` if the first byte could not be read, `ENOBUFS` if there is no memory and nothing was taken.
-    pub fn gather(from: &mut Source<'_>, most: usize, tail: Option<(Frame, usize)>) -> Result<Self> {
+    pub(crate) fn gather(from: &mut Source<'_>, most: usize, tail: Option<(Frame, usize)>) -> Result<Self> {
         let mut batch = Self::default();
         let most = most.min(from.remaining());
         if let Some((frame, end)) = tail {
@@ -245,12 +259,12 @@ impl Batch {
     }
 
     /// Returns the number of bytes.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
     /// Says whether there are none.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 }

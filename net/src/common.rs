@@ -131,6 +131,41 @@ impl Common {
         }
     }
 
+    /// Hands the options on to the socket of an accepted connection.
+    pub(crate) fn pass_on(&self, to: &Self) {
+        macro_rules! copy {
+            ($($field:ident),*) => {
+                $( to.$field.store(self.$field.load(Ordering::Relaxed), Ordering::Relaxed); )*
+            };
+        }
+        copy!(
+            reuse_address,
+            reuse_port,
+            keep_alive,
+            broadcast,
+            oob_inline,
+            pass_credentials,
+            timestamps,
+            count_drops,
+            dont_route,
+            debug,
+            zero_copy,
+            no_check,
+            priority,
+            mark,
+            receive_low,
+            send_buffer,
+            receive_buffer,
+            buffer_lock,
+            send_timeout_ns,
+            receive_timeout_ns,
+            linger,
+            interface,
+            busy_poll,
+            incoming_cpu
+        );
+    }
+
     /// Notes an error that the next call reports.
     pub fn set_error(&self, errno: Errno) {
         self.error.store(errno.number(), Ordering::SeqCst);

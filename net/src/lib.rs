@@ -6,15 +6,38 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod address;
 mod bytes;
+mod checksum;
 mod common;
+mod config;
+mod discovery;
+mod egress;
+mod fragments;
+mod icmp;
+mod inet;
+mod ingress;
+mod interface;
+mod loopback;
+mod neighbor;
 mod net;
 mod socket;
 mod tcp;
+#[cfg(test)]
+mod tests;
+mod udp;
+mod wire;
+
+#[cfg(test)]
+pub(crate) use tests::test_net;
 
 pub use address::{Address, FileId, UnixName, any, mapped, unmapped};
 pub use common::{BUFFER_RANGE, Common, ENDED_READ, ENDED_WRITE, MAX_BUFFER};
+pub use config::{InterfaceAddress, Path, Route};
+pub use interface::{Interface, Mac, flag};
+pub use neighbor::Reach;
 pub use net::{Environment, Net};
 pub use socket::{Ancillary, ErrorReport, Identity, Incoming, Outgoing, Passed, Shutdown, Socket, Ucred};

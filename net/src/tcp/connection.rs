@@ -13,15 +13,15 @@ use super::seq::Seq;
 use crate::bytes::Bytes;
 
 /// A nanosecond count of the monotonic clock.
-pub type Now = u64;
+pub(crate) type Now = u64;
 
 /// Nanoseconds in a millisecond.
-pub const MS: u64 = 1_000_000;
+pub(crate) const MS: u64 = 1_000_000;
 
 /// States, with the numbers that `TCP_INFO` gives them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum State {
+pub(crate) enum State {
     Established = 1,
     SynSent = 2,
     SynReceived = 3,
@@ -53,10 +53,10 @@ bitflags::bitflags! {
 
 /// The way has no room: try again when it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Full;
+pub(crate) struct Full;
 
 /// Where a connection's segments go.
-pub trait Link {
+pub(crate) trait Link {
     /// Sends a segment with `len` bytes of `bytes` from `offset` on. A payload longer than `mss` is cut into segments of
     /// that size on the way.
     ///
@@ -77,7 +77,7 @@ pub trait Link {
 
 /// What a connection's owner chooses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Largest segment that the way takes, in bytes of payload without options.
     pub mss: u16,
     /// Bytes that may wait to be sent.
@@ -107,13 +107,13 @@ pub struct Settings {
 }
 
 /// `net.ipv4.tcp_rmem[1]`, as Linux has it: what may wait to be read before the buffer follows the traffic.
-pub const RECEIVE_START: usize = 131_072;
+pub(crate) const RECEIVE_START: usize = 131_072;
 /// `net.ipv4.tcp_rmem[2]`
-pub const RECEIVE_MOST: usize = 6 << 20;
+pub(crate) const RECEIVE_MOST: usize = 6 << 20;
 /// What may wait to be sent, in the place of `net.ipv4.tcp_wmem[1]`, with which Linux begins and which soon grows.
-pub const SEND_START: usize = 262_144;
+pub(crate) const SEND_START: usize = 262_144;
 /// `net.ipv4.tcp_wmem[2]`
-pub const SEND_MOST: usize = 4 << 20;
+pub(crate) const SEND_MOST: usize = 4 << 20;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -148,7 +148,7 @@ pub(crate) enum TimerKind {
 
 /// Counters that `TCP_INFO` shows.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Counters {
+pub(crate) struct Counters {
     pub segments_in: u32,
     pub segments_out: u32,
     pub data_in: u32,
@@ -167,7 +167,7 @@ pub struct Counters {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     pub(crate) state: State,
     pub(crate) settings: Settings,
     error: Option<Errno>,
@@ -302,12 +302,12 @@ impl Connection {
     }
 
     /// Begins a connection from this side; [`Self::output`] sends the SYN.
-    pub fn connect(now: Now, iss: Seq, offset: u32, settings: Settings) -> Self {
+    pub(crate) fn connect(now: Now, iss: Seq, offset: u32, settings: Settings) -> Self {
         Self::new(State::SynSent, now, iss, offset, settings)
     }
 
     /// Answers a SYN; [`Self::output`] sends the other one.
-    pub fn answer(now: Now, iss: Seq, offset: u32, syn: &Segment, settings: Settings) -> Self {
+    pub(crate) fn answer(now: Now, iss: Seq, offset: u32, syn: &Segment, settings: Settings) -> Self {
         let mut connection = Self::new(State::SynReceived, now, iss, offset, settings);
         connection.take_syn(syn);
         connection
@@ -338,47 +338,47 @@ impl Connection {
     }
 
     /// Returns the state.
-    pub const fn state(&self) -> State {
+    pub(crate) const fn state(&self) -> State {
         self.state
     }
 
     /// Says whether the handshake is done.
-    pub const fn is_connected(&self) -> bool {
+    pub(crate) const fn is_connected(&self) -> bool {
         !matches!(self.state, State::SynSent | State::SynReceived | State::Closed)
     }
 
     /// Takes the reason for which the connection broke.
-    pub const fn take_error(&mut self) -> Option<Errno> {
+    pub(crate) const fn take_error(&mut self) -> Option<Errno> {
         self.error.take()
     }
 
     /// Returns the bytes that the application can read.
-    pub const fn readable(&self) -> usize {
+    pub(crate) const fn readable(&self) -> usize {
         self.rx.len()
     }
 
     /// Says whether nothing more will come in.
-    pub const fn at_end(&self) -> bool {
+    pub(crate) const fn at_end(&self) -> bool {
         self.fin_received || self.receive_shut || matches!(self.state, State::Closed | State::TimeWait)
     }
 
     /// Says whether the application may write.
-    pub const fn may_write(&self) -> bool {
+    pub(crate) const fn may_write(&self) -> bool {
         !self.fin && matches!(self.state, State::Established | State::CloseWait)
     }
 
     /// Returns how many bytes the application may write now.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.settings.send_limit.saturating_sub(self.tx.len())
     }
 
     /// Says whether there is so much room that a writer should be woken: a third of the buffer, as on Linux.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.room() >= (self.tx.len() / 2).max(1)
     }
 
     /// Takes bytes off what has come in, through `take`, and notes that the window grows.
-    pub fn read<T>(&mut self, now: Now, take: impl FnOnce(&mut Bytes) -> T) -> T {
+    pub(crate) fn read<T>(&mut self, now: Now, take: impl FnOnce(&mut Bytes) -> T) -> T {
         let before = self.rx.len();
         let taken = take(&mut self.rx);
         self.note_taken(now, before.saturating_sub(self.rx.len()));
@@ -402,7 +402,7 @@ impl Connection {
     }
 
     /// Ends sending: a FIN follows what was written.
-    pub fn end_sending(&mut self) {
+    pub(crate) fn end_sending(&mut self) {
         match self.state {
             State::Established => self.state = State::FinWait1,
             State::CloseWait => self.state = State::LastAck,
@@ -415,13 +415,13 @@ impl Connection {
     }
 
     /// Ends receiving for the application; the peer does not hear of it (`shutdown(SHUT_RD)`).
-    pub const fn end_receiving(&mut self) {
+    pub(crate) const fn end_receiving(&mut self) {
         self.receive_shut = true;
     }
 
     /// The application is gone: ends both directions in order, or at once where it left something unread (RFC 2525,
     /// section 2.17). Returns the reset to be sent in that case.
-    pub fn close(&mut self, now: Now) -> Option<Segment> {
+    pub(crate) fn close(&mut self, now: Now) -> Option<Segment> {
         self.orphan = true;
         let unread = !self.rx.is_empty();
         self.rx.clear();
@@ -444,7 +444,7 @@ impl Connection {
     }
 
     /// Breaks the connection; returns the reset that tells the peer.
-    pub fn abort(&mut self) -> Option<Segment> {
+    pub(crate) fn abort(&mut self) -> Option<Segment> {
         let told = matches!(
             self.state,
             State::SynReceived
@@ -472,7 +472,7 @@ impl Connection {
 
     /// Breaks a connection that has not yet been made, or notes that the way to the peer has a problem: a message of
     /// ICMP. Returns what happened.
-    pub fn unreachable(&mut self, errno: Errno) -> Events {
+    pub(crate) fn unreachable(&mut self, errno: Errno) -> Events {
         if matches!(self.state, State::SynSent | State::SynReceived) {
             self.enter_closed(Some(errno));
             return Events::CLOSED;
@@ -481,7 +481,7 @@ impl Connection {
     }
 
     /// Takes a smaller path MTU into account: payloads of at most `mss` bytes, options included.
-    pub fn lower_mss(&mut self, mss: usize) {
+    pub(crate) fn lower_mss(&mut self, mss: usize) {
         let options = if self.timestamps { 12 } else { 0 };
         let mss = mss.saturating_sub(options).max(36);
         if mss < self.mss {
@@ -493,7 +493,7 @@ impl Connection {
     }
 
     /// Returns when [`Self::tick`] wants to be called.
-    pub fn deadline(&self) -> Option<Now> {
+    pub(crate) fn deadline(&self) -> Option<Now> {
         let timer = self.timer.map(|(at, _)| at);
         [timer, self.delayed_ack, self.keep_alive, self.linger].into_iter().flatten().min()
     }

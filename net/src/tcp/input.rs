@@ -10,12 +10,12 @@ use super::seq::Seq;
 const DELAYED_ACK: u64 = 40 * MS;
 
 /// The answer to a segment that does not fit the connection, beside what [`Connection::output`] sends.
-pub type Reply = Option<Segment>;
+pub(super) type Reply = Option<Segment>;
 
 impl Connection {
     /// Takes a segment. What is to be sent in return is sent by [`Connection::output`], but for a reset of a segment that
     /// belongs to some other connection: that is the reply.
-    pub fn input(&mut self, now: Now, segment: &Segment, payload: &[u8]) -> (Events, Reply) {
+    pub(crate) fn input(&mut self, now: Now, segment: &Segment, payload: &[u8]) -> (Events, Reply) {
         self.counters.segments_in = self.counters.segments_in.wrapping_add(1);
         match self.state {
             State::Closed => (Events::empty(), segment.reset_for(payload.len())),

@@ -24,7 +24,7 @@ enum Hold {
 
 impl Connection {
     /// Sends what is due: lost segments, new ones, a FIN, an acknowledgement.
-    pub fn output(&mut self, now: Now, link: &mut dyn Link) {
+    pub(crate) fn output(&mut self, now: Now, link: &mut dyn Link) {
         self.blocked = false;
         let sent = match self.state {
             State::Closed => return,
@@ -126,7 +126,7 @@ impl Connection {
 
     /// Says whether the peer should hear that it may send more: the window has doubled since it last heard of it
     /// (`tcp_cleanup_rbuf`).
-    fn window_grew(&self) -> bool {
+    pub(crate) fn window_grew(&self) -> bool {
         if self.fin_received || self.receive_shut || self.state == State::TimeWait {
             return false;
         }
@@ -256,7 +256,7 @@ impl Connection {
     }
 
     /// Runs the timers that are due. What they want sent is sent by the [`Connection::output`] that follows.
-    pub fn tick(&mut self, now: Now, link: &mut dyn Link) -> Events {
+    pub(crate) fn tick(&mut self, now: Now, link: &mut dyn Link) -> Events {
         if self.delayed_ack.is_some_and(|at| at <= now) {
             self.delayed_ack = None;
             self.ack_now = true;

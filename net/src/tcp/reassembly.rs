@@ -13,7 +13,7 @@ const PIECE_LEN: usize = 32 << 10;
 
 /// Pieces in order of their sequence numbers, none of which overlap.
 #[derive(Default, Debug)]
-pub struct Reassembly {
+pub(crate) struct Reassembly {
     pieces: Vec<(Seq, Vec<u8>)>,
     len: usize,
     /// Where the piece lies that came in last: it is the first to be reported.
@@ -22,17 +22,17 @@ pub struct Reassembly {
 
 impl Reassembly {
     /// Says whether nothing waits.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// Returns the bytes kept.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
     /// Keeps bytes; what is there already is not kept twice.
-    pub fn insert(&mut self, seq: Seq, bytes: &[u8]) {
+    pub(crate) fn insert(&mut self, seq: Seq, bytes: &[u8]) {
         self.last = seq;
         let (mut seq, mut bytes) = (seq, bytes);
         let mut index = self.pieces.partition_point(|(start, piece)| !(*start + piece.len()).after(seq));
@@ -68,7 +68,7 @@ impl Reassembly {
     }
 
     /// Takes the next bytes in order, if they are here: those from `next` on.
-    pub fn take(&mut self, next: Seq) -> Option<Vec<u8>> {
+    pub(crate) fn take(&mut self, next: Seq) -> Option<Vec<u8>> {
         let (start, piece) = self.pieces.first()?;
         if start.after(next) {
             return None;
@@ -81,7 +81,7 @@ impl Reassembly {
     }
 
     /// Returns the blocks to be reported, that of the last arrival first.
-    pub fn sacks(&self) -> Sacks {
+    pub(crate) fn sacks(&self) -> Sacks {
         let mut blocks: Vec<(Seq, Seq)> = Vec::new();
         for (start, piece) in &self.pieces {
             let end = *start + piece.len();

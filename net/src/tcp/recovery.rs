@@ -23,7 +23,7 @@ const MOST_BLOCKS: usize = 256;
 
 /// Round-trip times, in nanoseconds.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct RoundTrip {
+pub(crate) struct RoundTrip {
     smoothed: Option<u64>,
     variation: u64,
     least: u64,
@@ -33,22 +33,22 @@ pub struct RoundTrip {
 
 impl RoundTrip {
     /// Returns the smoothed round-trip time, 0 before the first measurement.
-    pub fn smoothed(&self) -> u64 {
+    pub(crate) fn smoothed(&self) -> u64 {
         self.smoothed.unwrap_or(0)
     }
 
     /// Returns the mean deviation.
-    pub const fn variation(&self) -> u64 {
+    pub(crate) const fn variation(&self) -> u64 {
         self.variation
     }
 
     /// Returns the shortest round-trip time.
-    pub const fn least(&self) -> u64 {
+    pub(crate) const fn least(&self) -> u64 {
         self.least
     }
 
     /// Takes a measurement.
-    pub fn sample(&mut self, round_trip: u64) {
+    pub(crate) fn sample(&mut self, round_trip: u64) {
         let round_trip = round_trip.max(1000);
         self.least = if self.smoothed.is_none() { round_trip } else { self.least.min(round_trip) };
         match self.smoothed {
@@ -64,7 +64,7 @@ impl RoundTrip {
     }
 
     /// Returns the retransmission timeout after so many timeouts in a row.
-    pub fn timeout(&self, backoff: u32) -> u64 {
+    pub(crate) fn timeout(&self, backoff: u32) -> u64 {
         let base = match self.smoothed {
             None => RTO_INITIAL,
             Some(smoothed) => smoothed + (4 * self.variation).max(RTO_MIN),
@@ -73,19 +73,19 @@ impl RoundTrip {
     }
 
     /// Notes that a segment was sent for the first time; `end` acknowledges it.
-    pub const fn sent(&mut self, end: Seq, now: Now) {
+    pub(crate) const fn sent(&mut self, end: Seq, now: Now) {
         if self.measured.is_none() {
             self.measured = Some((end, now));
         }
     }
 
     /// Forgets the measured segment, because it was sent twice (Karn's algorithm).
-    pub const fn forget(&mut self) {
+    pub(crate) const fn forget(&mut self) {
         self.measured = None;
     }
 
     /// Takes a measurement if the measured segment is acknowledged.
-    pub fn acknowledged(&mut self, ack: Seq, now: Now) {
+    pub(crate) fn acknowledged(&mut self, ack: Seq, now: Now) {
         if let Some((end, at)) = self.measured
             && !ack.before(end)
         {
@@ -110,7 +110,7 @@ struct Repair {
 
 /// Congestion control and loss.
 #[derive(Debug)]
-pub struct Recovery {
+pub(crate) struct Recovery {
     mss: usize,
     window: usize,
     threshold: usize,
@@ -124,7 +124,7 @@ pub struct Recovery {
 
 impl Recovery {
     /// Makes the state of a new connection.
-    pub fn new(mss: u16) -> Self {
+    pub(crate) fn new(mss: u16) -> Self {
         let mss = usize::from(mss);
         Self {
             mss,
@@ -138,33 +138,33 @@ impl Recovery {
     }
 
     /// Sets the segment size once it is known.
-    pub fn set_mss(&mut self, mss: usize) {
+    pub(crate) fn set_mss(&mut self, mss: usize) {
         self.window = (self.window / self.mss.max(1)).max(1) * mss;
         self.mss = mss;
     }
 
     /// Returns the congestion window in bytes.
-    pub const fn window(&self) -> usize {
+    pub(crate) const fn window(&self) -> usize {
         self.window
     }
 
     /// Returns the threshold of slow start in bytes.
-    pub const fn threshold(&self) -> usize {
+    pub(crate) const fn threshold(&self) -> usize {
         self.threshold
     }
 
     /// Says whether losses are being repaired, and whether a timeout found them.
-    pub fn is_repairing(&self) -> Option<bool> {
+    pub(crate) fn is_repairing(&self) -> Option<bool> {
         self.repair.map(|r| r.timeout)
     }
 
     /// Returns the bytes that the peer reported behind what it acknowledged.
-    pub fn reported(&self) -> usize {
+    pub(crate) fn reported(&self) -> usize {
         self.blocks.iter().map(|(start, end)| end.distance(*start)).sum()
     }
 
     /// Notes what the peer reports; says whether that is news.
-    pub fn report(&mut self, blocks: &[Option<(Seq, Seq)>], una: Seq, next: Seq) -> bool {
+    pub(crate) fn report(&mut self, blocks: &[Option<(Seq, Seq)>], una: Seq, next: Seq) -> bool {
         let before = self.reported();
         for &(start, end) in blocks.iter().flatten() {
             // Blocks below the acknowledgement tell of duplicates (RFC 2883), others of what was never sent.
@@ -186,7 +186,7 @@ impl Recovery {
     }
 
     /// Takes an acknowledgement of `len` new bytes up to `una`. `limited` says that the window held sending back.
-    pub fn acknowledged(&mut self, una: Seq, len: usize, limited: bool) {
+    pub(crate) fn acknowledged(&mut self, una: Seq, len: usize, limited: bool) {
         self.duplicates = 0;
         self.blocks.retain(|(_, end)| end.after(una));
         if let Some(first) = self.blocks.first_mut() {
@@ -249,7 +249,7 @@ impl Recovery {
 
     /// Takes an acknowledgement that acknowledged nothing new while `flight` bytes from `una` to `next` are under way;
     /// `news` says that it reported something. Says whether that begins a repair.
-    pub fn duplicate(&mut self, una: Seq, next: Seq, flight: usize, news: bool) -> bool {
+    pub(crate) fn duplicate(&mut self, una: Seq, next: Seq, flight: usize, news: bool) -> bool {
         self.duplicates += 1;
         if self.repair.is_some() {
             self.widen(una);
@@ -273,7 +273,7 @@ impl Recovery {
     }
 
     /// Everything that was not reported counts as lost, because nothing was acknowledged for too long.
-    pub fn begin_timeout(&mut self, una: Seq, next: Seq) {
+    pub(crate) fn begin_timeout(&mut self, una: Seq, next: Seq) {
         if self.repair.is_none_or(|r| !r.timeout) {
             let flight = next.distance(una);
             self.threshold = (flight.min(self.window) / 2).max(2 * self.mss);
@@ -288,7 +288,7 @@ impl Recovery {
     }
 
     /// Returns the bytes that count as under way (RFC 6675, `SetPipe`).
-    pub fn pipe(&self, una: Seq, next: Seq) -> usize {
+    pub(crate) fn pipe(&self, una: Seq, next: Seq) -> usize {
         let flight = next.distance(una);
         let away = match &self.repair {
             Some(repair) => {
@@ -313,7 +313,7 @@ impl Recovery {
     }
 
     /// Returns the next range to be sent again, at most a segment long.
-    pub fn next_lost(&self, una: Seq) -> Option<(Seq, usize)> {
+    pub(crate) fn next_lost(&self, una: Seq) -> Option<(Seq, usize)> {
         let repair = self.repair.as_ref()?;
         let mut seq = repair.next.later(una);
         let mut end = repair.edge;
@@ -331,14 +331,14 @@ impl Recovery {
     }
 
     /// Notes that a range was sent again.
-    pub const fn repaired(&mut self, end: Seq) {
+    pub(crate) const fn repaired(&mut self, end: Seq) {
         if let Some(repair) = &mut self.repair {
             repair.next = end;
         }
     }
 
     /// Begins anew after the connection was idle for longer than a timeout (RFC 2861).
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         if self.repair.is_none() {
             self.window = self.window.min(INITIAL_SEGMENTS * self.mss);
         }

@@ -8,10 +8,10 @@ use smoltcp::wire::{TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRe
 use super::seq::Seq;
 
 /// Length of a header without options, in bytes.
-pub const HEADER_LEN: usize = 20;
+pub(crate) const HEADER_LEN: usize = 20;
 
 /// Blocks of a selective acknowledgement, each from its first byte to the one behind its last (RFC 2018).
-pub type Sacks = [Option<(Seq, Seq)>; 3];
+pub(crate) type Sacks = [Option<(Seq, Seq)>; 3];
 
 bitflags::bitflags! {
     /// Flags of a segment; `ACK` stands in [`Segment::ack`].
@@ -27,7 +27,7 @@ bitflags::bitflags! {
 
 /// A segment without its payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// Sequence number of the first byte, or of `SYN`.
     pub seq: Seq,
     /// What is acknowledged.
@@ -52,7 +52,7 @@ pub struct Segment {
 
 /// Ports of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// Where it comes from.
     pub source: u16,
     /// Where it goes.
@@ -61,17 +61,17 @@ pub struct Ports {
 
 impl Segment {
     /// Says whether a flag is set.
-    pub const fn has(&self, flag: Flags) -> bool {
+    pub(crate) const fn has(&self, flag: Flags) -> bool {
         self.flags.contains(flag)
     }
 
     /// Returns the sequence space that the segment takes with a payload of `len` bytes.
-    pub const fn space(&self, len: usize) -> usize {
+    pub(crate) const fn space(&self, len: usize) -> usize {
         len + self.has(Flags::SYN) as usize + self.has(Flags::FIN) as usize
     }
 
     /// Takes a packet apart: header, ports, payload. `None` if it is malformed. The checksum is the caller's business.
-    pub fn parse(packet: &[u8]) -> Option<(Self, Ports, &[u8])> {
+    pub(crate) fn parse(packet: &[u8]) -> Option<(Self, Ports, &[u8])> {
         let packet = TcpPacket::new_checked(packet).ok()?;
         // Only the checksum needs addresses, and it is not looked at here.
         let nowhere = smoltcp::wire::IpAddress::v4(0, 0, 0, 0);
@@ -128,12 +128,12 @@ impl Segment {
     }
 
     /// Returns the length of the header with its options, in bytes.
-    pub fn header_len(&self) -> usize {
+    pub(crate) fn header_len(&self) -> usize {
         self.repr(Ports::default()).header_len()
     }
 
     /// Writes the header to the start of a packet, whose length is that of header and payload. The checksum is left 0.
-    pub fn emit(&self, ports: Ports, packet: &mut [u8]) {
+    pub(crate) fn emit(&self, ports: Ports, packet: &mut [u8]) {
         let repr = self.repr(ports);
         let nowhere = smoltcp::wire::IpAddress::v4(0, 0, 0, 0);
         let mut packet = TcpPacket::new_unchecked(packet);
@@ -148,7 +148,7 @@ impl Segment {
     }
 
     /// Returns the answer to a segment for which there is no connection (RFC 9293, section 3.10.7.1); none to a reset.
-    pub fn reset_for(&self, payload: usize) -> Option<Self> {
+    pub(crate) fn reset_for(&self, payload: usize) -> Option<Self> {
         if self.has(Flags::RST) {
             return None;
         }
@@ -173,7 +173,7 @@ fn to_wire(seq: Seq) -> TcpSeqNumber {
 }
 
 /// Length of the IP header that packets to this address carry.
-pub const fn ip_header_len(address: IpAddr) -> usize {
+pub(crate) const fn ip_header_len(address: IpAddr) -> usize {
     match address {
         IpAddr::V4(_) => 20,
         IpAddr::V6(_) => 40,

@@ -4,36 +4,36 @@ use core::ops::{Add, Sub};
 
 /// A sequence number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
-pub struct Seq(pub u32);
+pub(crate) struct Seq(pub u32);
 
 impl Seq {
     /// Returns how far this one is behind `other`; negative if it is in front of it.
-    pub const fn since(self, other: Self) -> i32 {
+    pub(crate) const fn since(self, other: Self) -> i32 {
         self.0.wrapping_sub(other.0).cast_signed()
     }
 
     /// Returns the distance from `other`, 0 if this one is in front of it.
-    pub fn distance(self, other: Self) -> usize {
+    pub(crate) fn distance(self, other: Self) -> usize {
         usize::try_from(self.since(other)).unwrap_or(0)
     }
 
     /// Says whether this one comes before `other`.
-    pub const fn before(self, other: Self) -> bool {
+    pub(crate) const fn before(self, other: Self) -> bool {
         self.since(other) < 0
     }
 
     /// Says whether this one comes after `other`.
-    pub const fn after(self, other: Self) -> bool {
+    pub(crate) const fn after(self, other: Self) -> bool {
         self.since(other) > 0
     }
 
     /// Returns the later one.
-    pub const fn later(self, other: Self) -> Self {
+    pub(crate) const fn later(self, other: Self) -> Self {
         if self.before(other) { other } else { self }
     }
 
     /// Returns the earlier one.
-    pub const fn earlier(self, other: Self) -> Self {
+    pub(crate) const fn earlier(self, other: Self) -> Self {
         if self.after(other) { other } else { self }
     }
 }

@@ -15,6 +15,10 @@ ranks! {
     OFFSET = 90;
     /// Who writes to a file or changes its size (`SleepLock`, across a copy from the application, so below `VM`).
     FILE_WRITE = 95;
+    /// Who reads from a socket, across the copy to the application (`SleepLock`).
+    SOCKET_READ = 96;
+    /// Who writes to a socket, across the copy from the application (`SleepLock`).
+    SOCKET_WRITE = 97;
     /// An address space's mappings (a [`super::SleepLock`]; faults take it, so no copy to or from the application under it).
     VM = 100;
     /// The directory tree: renames.
@@ -53,8 +57,18 @@ ranks! {
     TIMER = 360;
     /// A pipe, socket or other object's buffer.
     OBJECT = 400;
+    /// One direction of a connection within the machine.
+    STREAM = 405;
     /// A terminal.
     TTY = 410;
+    /// Who is bound to which port of TCP.
+    NET_PORTS = 415;
+    /// Which packets belong to whom.
+    NET_TABLE = 420;
+    /// Interfaces, addresses, routes.
+    NET_CONFIG = 430;
+    /// Link-layer addresses of neighbours.
+    NEIGHBOR = 440;
     /// An epoll instance's list of ready files.
     EPOLL_READY = 450;
     /// Who waits for an object.
