@@ -186,6 +186,17 @@ pub(super) fn spin_until(limit: Duration, mut ready: impl FnMut() -> bool) -> bo
     }
 }
 
+/// Fills a buffer with random bytes.
+pub(super) fn random(to: &mut [u8]) {
+    entropy::fill(to);
+}
+
+/// Returns the bytes of memory and the number of processors.
+pub(super) fn scale() -> (usize, usize) {
+    let pages = usize::try_from(hal::Frame::usage().total).unwrap_or(0);
+    (pages * PAGE_SIZE, cpu::online().count_ones() as usize)
+}
+
 /// Mixes random bytes into the pool.
 pub(super) fn mix_entropy(bytes: &[u8]) {
     entropy::mix(bytes);

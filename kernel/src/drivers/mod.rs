@@ -22,7 +22,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::boot::{Channel, Config};
-use hal::BlockDevice;
+use hal::{BlockDevice, NetDevice};
 
 use crate::log::log;
 pub(crate) use console::console;
@@ -72,6 +72,7 @@ pub(crate) enum DeviceId {
 pub(crate) enum Device {
     Block(Arc<dyn BlockDevice>),
     Console(Arc<Port>),
+    Net(Arc<dyn NetDevice>),
     /// Its bytes go to the entropy pool.
     Entropy,
 }
@@ -96,6 +97,11 @@ static DRIVERS: &[Driver] = &[
         probe: virtio::block::probe,
     },
     Driver {
+        name: "virtio-net",
+        matches: |id| id == DeviceId::Virtio(kind::NETWORK),
+        probe: virtio::net::probe,
+    },
+    Driver {
         name: "virtio-rng",
         matches: |id| id == DeviceId::Virtio(kind::ENTROPY),
         probe: virtio::entropy::probe,
@@ -109,10 +115,18 @@ pub(crate) fn disks() -> Vec<Arc<dyn BlockDevice>> {
     DISKS.get().cloned().unwrap_or_default()
 }
 
+static NETS: spin::Once<Vec<Arc<dyn NetDevice>>> = spin::Once::new();
+
+/// Returns the network cards, in the order in which the hypervisor numbers them. None was started.
+#[expect(dead_code, reason = "the stack is yet to be handed its cards")]
+pub(crate) fn nets() -> Vec<Arc<dyn NetDevice>> {
+    NETS.get().cloned().unwrap_or_default()
+}
+
 /// Finds and starts the devices. Interrupts can be registered, and the firmware's tables have been read.
 pub(crate) fn init(config: &Config) {
     serial::SERIAL.init();
-    let (mut disks, mut port) = (Vec::new(), None);
+    let (mut disks, mut nets, mut port) = (Vec::new(), Vec::new(), None);
     for (id, link) in find(config) {
         let Some(driver) = DRIVERS.iter().find(|driver| (driver.matches)(id)) else { continue };
         // A console that nobody asked for is left alone: its other end may not speak frames.
@@ -121,12 +135,14 @@ pub(crate) fn init(config: &Config) {
         }
         match (driver.probe)(link) {
             Ok(Device::Block(disk)) => disks.push(disk),
+            Ok(Device::Net(net)) => nets.push(net),
             Ok(Device::Console(found)) => port = Some(found),
             Ok(Device::Entropy) => {}
             Err(why) => log!(Warn, "{}: not used: {why}", driver.name),
         }
     }
     DISKS.call_once(|| disks);
+    NETS.call_once(|| nets);
     if let Err(why) = console::init(config.channel, port) {
         log!(Warn, "the serial port takes no input: {why}");
     }

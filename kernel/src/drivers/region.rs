@@ -163,4 +163,34 @@ impl Dma {
         assert!(at <= self.region.len && len <= self.region.len - at, "address within the pages");
         self.physical + at as u64
     }
+
+    /// Lends bytes.
+    ///
+    /// # Panics
+    /// If the range does not lie in the pages.
+    ///
+    /// # Safety
+    /// The device has given the range back, or never had it, and nobody gives it to the device or writes to it while the
+    /// reference lives. (A device that writes to what it has given back could as well write to any other memory.)
+    pub(crate) unsafe fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        // SAFETY: `range` checked that the bytes lie in the pages, which are mapped for ever and were zeroed, and the caller
+        // vouches that they stay as they are.
+        unsafe { core::slice::from_raw_parts(self.region.range(at, len), len) }
+    }
+
+    /// Lends bytes to be written.
+    ///
+    /// # Panics
+    /// If the range does not lie in the pages.
+    ///
+    /// # Safety
+    /// As for [`Self::bytes`], and nobody reads the range.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "several ranges are lent at once, and the caller vouches for each"
+    )]
+    pub(crate) unsafe fn bytes_mut(&self, at: usize, len: usize) -> &mut [u8] {
+        // SAFETY: as for `bytes`; the caller vouches that the range is theirs alone.
+        unsafe { core::slice::from_raw_parts_mut(self.region.range(at, len), len) }
+    }
 }

@@ -13,6 +13,9 @@ use super::Registers;
 use super::queue::Bell;
 
 const MAGIC: u32 = 0x7472_6976;
+/// Bits of the pending interrupts: some queue, or a change of the configuration.
+const QUEUES_PENDING: u32 = 1;
+const CHANGE_PENDING: u32 = 2;
 
 /// Register offsets (section 4.2.2 and, for legacy devices, 4.2.4).
 mod at {
@@ -149,14 +152,19 @@ impl Registers for MmioLink {
         self.registers.part(at::CONFIG, self.registers.len() - at::CONFIG)
     }
 
-    fn listen(&mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError> {
+    fn listen(&mut self, handlers: Vec<(u16, Handler)>, changed: Option<Handler>) -> Result<(), ProbeError> {
         let registers = self.registers;
         let handler: Handler = Arc::new(move || {
             // Acknowledge first: what the device finishes after this raises the line again.
             let pending = registers.read32(at::INTERRUPT_STATUS);
             if pending != 0 {
                 registers.write32(at::INTERRUPT_ACK, pending);
+            }
+            if pending & QUEUES_PENDING != 0 {
                 handlers.iter().for_each(|(_, handler)| handler());
+            }
+            if pending & CHANGE_PENDING != 0 {
+                changed.iter().for_each(|handler| handler());
             }
         });
         machine::listen(self.device.gsi, self.device.line, handler)

@@ -12,6 +12,7 @@ pub(super) mod entropy;
 #[allow(unsafe_code, reason = "the crate's interface to memory is unsafe")]
 mod memory;
 mod mmio;
+pub(super) mod net;
 mod pci;
 mod queue;
 
@@ -28,6 +29,7 @@ use super::region::Region;
 
 /// Device numbers (section 5).
 pub(super) mod kind {
+    pub(crate) const NETWORK: u32 = 1;
     pub(crate) const BLOCK: u32 = 2;
     pub(crate) const CONSOLE: u32 = 3;
     pub(crate) const ENTROPY: u32 = 4;
@@ -69,8 +71,8 @@ trait Registers {
     fn config_generation(&self) -> u32;
     /// Returns the device's configuration, if it has one.
     fn config(&self) -> Option<Region>;
-    /// Registers handlers of queues' interrupts.
-    fn listen(&mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError>;
+    /// Registers handlers of queues' interrupts, and perhaps one of changes of the configuration.
+    fn listen(&mut self, handlers: Vec<(u16, Handler)>, changed: Option<Handler>) -> Result<(), ProbeError>;
 }
 
 /// The way to a virtio device.
@@ -93,11 +95,17 @@ pub(super) struct Starting {
     link: Link,
     features: u64,
     queues: Vec<u16>,
+    changed: Option<Handler>,
 }
 
 impl Starting {
     /// Resets the device and agrees on features: those of `wanted` that it offers, and the ones that the queue knows.
     pub(super) fn new(link: Link, wanted: u64) -> Result<Self, ProbeError> {
+        Self::agree(link, |offered| offered & wanted)
+    }
+
+    /// The same with features that are chosen among those that the device offers.
+    fn agree(link: Link, choose: impl FnOnce(u64) -> u64) -> Result<Self, ProbeError> {
         let registers = link.registers();
         registers.set_status(0);
         while registers.status() != 0 {
@@ -110,7 +118,7 @@ impl Starting {
             registers.set_status(status::FAILED);
             return Err(ProbeError::Unsupported("a virtio device without VERSION_1"));
         }
-        let features = offered & (wanted | feature::EVENT_IDX | feature::VERSION_1);
+        let features = choose(offered) | offered & (feature::EVENT_IDX | feature::VERSION_1);
         registers.set_driver_features(features);
         if !registers.legacy() {
             registers.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
@@ -119,12 +127,22 @@ impl Starting {
                 return Err(ProbeError::Unsupported("a virtio device that refuses its own features"));
             }
         }
-        Ok(Self { link, features, queues: Vec::new() })
+        Ok(Self { link, features, queues: Vec::new(), changed: None })
     }
 
     /// Says whether all of these features were agreed on.
     pub(super) const fn has(&self, features: u64) -> bool {
         self.features & features == features
+    }
+
+    /// Returns the features that were agreed on.
+    const fn features(&self) -> u64 {
+        self.features
+    }
+
+    /// Says whether the device predates version 1.
+    fn is_legacy(&self) -> bool {
+        self.link.registers().legacy()
     }
 
     /// Makes a queue of at most `size` descriptors (a power of two).
@@ -163,11 +181,21 @@ impl Starting {
         }
     }
 
+    /// Returns the configuration, if there is one.
+    fn config(&self) -> Option<Region> {
+        self.link.registers().config()
+    }
+
+    /// Says who hears of changes of the configuration.
+    fn on_change(&mut self, handler: Handler) {
+        self.changed = Some(handler);
+    }
+
     /// Registers the handlers of queues' interrupts and lets the device run.
     pub(super) fn run(mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError> {
         match &mut self.link {
-            Link::Mmio(link) => link.listen(handlers)?,
-            Link::Pci(link) => link.listen(handlers)?,
+            Link::Mmio(link) => link.listen(handlers, self.changed)?,
+            Link::Pci(link) => link.listen(handlers, self.changed)?,
         }
         let registers = self.link.registers();
         for &queue in &self.queues {

@@ -16,6 +16,9 @@ const VENDOR: u16 = 0x1af4;
 const VENDOR_CAPABILITY: u8 = 9;
 /// What stands in a vector register if there is no message.
 const NO_VECTOR: u16 = 0xffff;
+/// Bits of the pending interrupts, without messages: some queue, or a change of the configuration.
+const QUEUES_PENDING: u8 = 1;
+const CHANGE_PENDING: u8 = 2;
 
 /// Offsets of the common configuration (section 4.1.4.3).
 mod at {
@@ -23,6 +26,7 @@ mod at {
     pub(super) const DEVICE_FEATURES: usize = 0x04;
     pub(super) const DRIVER_FEATURES_SELECT: usize = 0x08;
     pub(super) const DRIVER_FEATURES: usize = 0x0c;
+    pub(super) const CONFIG_VECTOR: usize = 0x10;
     pub(super) const STATUS: usize = 0x14;
     pub(super) const GENERATION: usize = 0x15;
     pub(super) const QUEUE_SELECT: usize = 0x16;
@@ -96,6 +100,28 @@ impl PciLink {
     }
 }
 
+impl PciLink {
+    /// Says which message stands for which queue, and which for changes of the configuration.
+    fn set_vectors(
+        &self,
+        queues: impl Iterator<Item = (u16, u16)>,
+        changed: Option<usize>,
+    ) -> Result<(), ProbeError> {
+        let set = |at, vector| {
+            self.common.write16(at, vector);
+            match self.common.read16(at) {
+                NO_VECTOR => Err(ProbeError::Unsupported("a virtio device that refuses an interrupt vector")),
+                _ => Ok(()),
+            }
+        };
+        for (queue, vector) in queues {
+            self.common.write16(at::QUEUE_SELECT, queue);
+            set(at::QUEUE_VECTOR, vector)?;
+        }
+        changed.and_then(|vector| u16::try_from(vector).ok()).map_or(Ok(()), |v| set(at::CONFIG_VECTOR, v))
+    }
+}
+
 impl Registers for PciLink {
     fn status(&self) -> u8 {
         self.common.read8(at::STATUS)
@@ -162,23 +188,27 @@ impl Registers for PciLink {
         self.config
     }
 
-    fn listen(&mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError> {
-        let messages: Vec<Handler> = handlers.iter().map(|(_, handler)| handler.clone()).collect();
+    fn listen(&mut self, handlers: Vec<(u16, Handler)>, changed: Option<Handler>) -> Result<(), ProbeError> {
+        let mut messages: Vec<Handler> = handlers.iter().map(|(_, handler)| handler.clone()).collect();
+        messages.extend(changed.clone());
+        let queues = handlers.iter().map(|&(queue, _)| queue);
         if self.function.listen_messages(&messages)? {
-            for (vector, (queue, _)) in (0..).zip(&handlers) {
-                self.common.write16(at::QUEUE_SELECT, *queue);
-                self.common.write16(at::QUEUE_VECTOR, vector);
-                if self.common.read16(at::QUEUE_VECTOR) == NO_VECTOR {
-                    return Err(ProbeError::Unsupported("a virtio device that refuses an interrupt vector"));
-                }
-            }
-            return Ok(());
+            return self.set_vectors(queues.zip(0..), changed.map(|_| handlers.len()));
+        }
+        // A function may have fewer messages than it has queues: then one stands for all.
+        let all: Handler = Arc::new(move || messages.iter().for_each(|handler| handler()));
+        if self.function.listen_messages(&[all])? {
+            return self.set_vectors(queues.map(|queue| (queue, 0)), changed.map(|_| 0));
         }
         let isr = self.isr.ok_or(ProbeError::Unsupported("a virtio device without any interrupt"))?;
         self.function.listen_line(Arc::new(move || {
             // Reading the register acknowledges; zero means that another device on the line called.
-            if isr.read8(0) != 0 {
+            let pending = isr.read8(0);
+            if pending & QUEUES_PENDING != 0 {
                 handlers.iter().for_each(|(_, handler)| handler());
+            }
+            if pending & CHANGE_PENDING != 0 {
+                changed.iter().for_each(|handler| handler());
             }
         }))
     }
