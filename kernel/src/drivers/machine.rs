@@ -129,12 +129,12 @@ pub(super) fn listen_isa_as(isa: u8, line: Line, handler: Handler) -> Result<(),
     listen(gsi, line, handler)
 }
 
-/// Registers a handler for a message of its own.
+/// Registers a handler for a message of its own, which goes to the processor of this number.
 ///
 /// # Errors
 /// [`ProbeError::Interrupt`] if there is no vector for it.
-pub(super) fn listen_message(handler: Handler) -> Result<Message, ProbeError> {
-    let message = irq::register_msi(marked(handler)).ok_or(ProbeError::Interrupt)?;
+pub(super) fn listen_message(processor: usize, handler: Handler) -> Result<Message, ProbeError> {
+    let message = irq::register_msi(processor, marked(handler)).ok_or(ProbeError::Interrupt)?;
     Ok(Message { address: message.address, data: message.data })
 }
 

@@ -261,12 +261,13 @@ impl Function {
         machine::listen(line.into(), Line { level: true, low: true }, handler)
     }
 
-    /// Turns on message interrupts with a table, one message for each handler, in order; `false` if the function has no
+    /// Turns on message interrupts with a table, one message for each handler, in order, to the
+    /// processor of that number; `false` if the function has no
     /// such table or not enough entries.
     ///
     /// # Errors
     /// [`ProbeError`] if there are no more interrupt vectors.
-    pub(crate) fn listen_messages(&self, handlers: &[Handler]) -> Result<bool, ProbeError> {
+    pub(crate) fn listen_messages(&self, handlers: &[(usize, Handler)]) -> Result<bool, ProbeError> {
         const ENTRY_LEN: u32 = 16;
         let Some((_, at)) = self.capabilities().into_iter().find(|c| c.0 == MSIX) else { return Ok(false) };
         let control = self.config.read32(at);
@@ -275,8 +276,8 @@ impl Function {
         let table = self.map((place & 7) as u8, place & !7, entries * ENTRY_LEN);
         let Some(table) = table.filter(|_| handlers.len() <= entries as usize) else { return Ok(false) };
         self.config.write32(at, control | MSIX_ENABLE | MSIX_MASK_ALL);
-        for (i, handler) in handlers.iter().enumerate() {
-            let message = machine::listen_message(handler.clone())?;
+        for (i, (processor, handler)) in handlers.iter().enumerate() {
+            let message = machine::listen_message(*processor, handler.clone())?;
             let entry = i * ENTRY_LEN as usize;
             table.write64(entry, message.address);
             table.write32(entry + 8, message.data);

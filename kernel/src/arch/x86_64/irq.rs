@@ -123,14 +123,17 @@ pub(crate) fn register_gsi(gsi: u32, line: Line, handler: Handler) -> bool {
     true
 }
 
-/// Lets a message call a handler; `None` if there is no vector left.
-pub(crate) fn register_msi(handler: Handler) -> Option<Msi> {
+/// Lets a message call a handler on the processor of this number; `None` if there is no vector left.
+pub(crate) fn register_msi(processor: usize, handler: Handler) -> Option<Msi> {
     let vector = new_vector()?;
     add(vector, handler);
-    Some(Msi { address: 0xfee0_0000 | u64::from(boot_apic()) << 12, data: vector })
+    let apic = cpu::by_id(processor).map(|cpu| cpu.apic.load(Ordering::Relaxed));
+    // A message has eight bits for the target; whoever has a greater number is stood for by the boot processor.
+    let target = apic.filter(|&apic| apic < 0xff).unwrap_or_else(boot_apic);
+    Some(Msi { address: 0xfee0_0000 | u64::from(target) << 12, data: vector })
 }
 
-/// All devices interrupt the boot processor: its APIC number is below 256 on every machine.
+/// All lines interrupt the boot processor: its APIC number is below 256 on every machine.
 fn boot_apic() -> u32 {
     cpu::by_id(0).map_or(0, |cpu| cpu.apic.load(Ordering::Relaxed)) & 0xff
 }

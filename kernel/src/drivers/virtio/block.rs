@@ -10,7 +10,7 @@ use hal::sync::{Lock, rank};
 use hal::{BlockDevice, Frame, PAGE_SIZE};
 
 use super::queue::{Direction, Pages, Queue, Segment};
-use super::{Link, Starting};
+use super::{Interrupt, Link, Starting};
 use crate::drivers::machine;
 use crate::drivers::region::Dma;
 use crate::drivers::{Device, ProbeError};
@@ -125,7 +125,7 @@ pub(crate) fn probe(link: Link) -> Result<Device, ProbeError> {
         max_frames,
     });
     let handler = Arc::clone(&disk);
-    device.run(vec![(0, Arc::new(move || handler.interrupt()))])?;
+    device.run(vec![Interrupt::new(0, move || handler.interrupt())])?;
     log!(
         Info,
         "disk of {} sectors of 512 bytes{}{}",

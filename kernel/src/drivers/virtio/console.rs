@@ -12,7 +12,7 @@ use hal::PAGE_SIZE;
 use hal::sync::{Lock, rank};
 
 use super::queue::{Direction, Queue, Segment};
-use super::{Link, Starting};
+use super::{Interrupt, Link, Starting};
 use crate::drivers::machine;
 use crate::drivers::region::Dma;
 use crate::drivers::{Device, ProbeError};
@@ -65,8 +65,8 @@ pub(crate) fn probe(link: Link) -> Result<Device, ProbeError> {
         Arc::new(Port::new(device.queue(receive, RECEIVE_PAGES)?, device.queue(transmit, TRANSMIT_PAGES)?)?);
     let (on_receive, on_transmit) = (Arc::clone(&port), Arc::clone(&port));
     device.run(vec![
-        (receive, Arc::new(move || on_receive.received())),
-        (transmit, Arc::new(move || on_transmit.transmitted())),
+        Interrupt::new(receive, move || on_receive.received()),
+        Interrupt::new(transmit, move || on_transmit.transmitted()),
     ])?;
     if let Some(control) = &mut control
         && !control.open(number.into())

@@ -9,8 +9,8 @@ use super::super::ProbeError;
 use super::super::machine::{self, Handler};
 use super::super::region::Region;
 use super::super::tables::cmdline::MmioDevice;
-use super::Registers;
 use super::queue::Bell;
+use super::{Interrupt, Registers};
 
 const MAGIC: u32 = 0x7472_6976;
 /// Bits of the pending interrupts: some queue, or a change of the configuration.
@@ -152,7 +152,7 @@ impl Registers for MmioLink {
         self.registers.part(at::CONFIG, self.registers.len() - at::CONFIG)
     }
 
-    fn listen(&mut self, handlers: Vec<(u16, Handler)>, changed: Option<Handler>) -> Result<(), ProbeError> {
+    fn listen(&mut self, queues: Vec<Interrupt>, changed: Option<Handler>) -> Result<(), ProbeError> {
         let registers = self.registers;
         let handler: Handler = Arc::new(move || {
             // Acknowledge first: what the device finishes after this raises the line again.
@@ -161,7 +161,7 @@ impl Registers for MmioLink {
                 registers.write32(at::INTERRUPT_ACK, pending);
             }
             if pending & QUEUES_PENDING != 0 {
-                handlers.iter().for_each(|(_, handler)| handler());
+                queues.iter().for_each(|queue| (queue.handler)());
             }
             if pending & CHANGE_PENDING != 0 {
                 changed.iter().for_each(|handler| handler());

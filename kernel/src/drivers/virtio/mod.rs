@@ -16,6 +16,7 @@ pub(super) mod net;
 mod pci;
 mod queue;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hal::PAGE_SIZE;
@@ -72,7 +73,27 @@ trait Registers {
     /// Returns the device's configuration, if it has one.
     fn config(&self) -> Option<Region>;
     /// Registers handlers of queues' interrupts, and perhaps one of changes of the configuration.
-    fn listen(&mut self, handlers: Vec<(u16, Handler)>, changed: Option<Handler>) -> Result<(), ProbeError>;
+    fn listen(&mut self, queues: Vec<Interrupt>, changed: Option<Handler>) -> Result<(), ProbeError>;
+}
+
+/// Whom a queue's interrupt calls.
+pub(super) struct Interrupt {
+    queue: u16,
+    /// The number of the processor that it goes to, if the device can send it to one.
+    processor: usize,
+    handler: Handler,
+}
+
+impl Interrupt {
+    /// Lets a queue interrupt the boot processor.
+    fn new(queue: u16, handler: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { queue, processor: 0, handler: Arc::new(handler) }
+    }
+
+    /// The same for another processor.
+    fn on(self, processor: usize) -> Self {
+        Self { processor, ..self }
+    }
 }
 
 /// The way to a virtio device.
@@ -192,10 +213,10 @@ impl Starting {
     }
 
     /// Registers the handlers of queues' interrupts and lets the device run.
-    pub(super) fn run(mut self, handlers: Vec<(u16, Handler)>) -> Result<(), ProbeError> {
+    pub(super) fn run(mut self, interrupts: Vec<Interrupt>) -> Result<(), ProbeError> {
         match &mut self.link {
-            Link::Mmio(link) => link.listen(handlers, self.changed)?,
-            Link::Pci(link) => link.listen(handlers, self.changed)?,
+            Link::Mmio(link) => link.listen(interrupts, self.changed)?,
+            Link::Pci(link) => link.listen(interrupts, self.changed)?,
         }
         let registers = self.link.registers();
         for &queue in &self.queues {

@@ -7,8 +7,8 @@ use super::super::ProbeError;
 use super::super::machine::Handler;
 use super::super::pci::Function;
 use super::super::region::Region;
-use super::Registers;
 use super::queue::Bell;
+use super::{Interrupt, Registers};
 
 /// Vendor number of virtio devices.
 const VENDOR: u16 = 0x1af4;
@@ -188,24 +188,24 @@ impl Registers for PciLink {
         self.config
     }
 
-    fn listen(&mut self, handlers: Vec<(u16, Handler)>, changed: Option<Handler>) -> Result<(), ProbeError> {
-        let mut messages: Vec<Handler> = handlers.iter().map(|(_, handler)| handler.clone()).collect();
-        messages.extend(changed.clone());
-        let queues = handlers.iter().map(|&(queue, _)| queue);
+    fn listen(&mut self, queues: Vec<Interrupt>, changed: Option<Handler>) -> Result<(), ProbeError> {
+        let mut messages: Vec<_> = queues.iter().map(|q| (q.processor, q.handler.clone())).collect();
+        messages.extend(changed.clone().map(|handler| (0, handler)));
+        let numbers = queues.iter().map(|q| q.queue);
         if self.function.listen_messages(&messages)? {
-            return self.set_vectors(queues.zip(0..), changed.map(|_| handlers.len()));
+            return self.set_vectors(numbers.zip(0..), changed.map(|_| queues.len()));
         }
         // A function may have fewer messages than it has queues: then one stands for all.
-        let all: Handler = Arc::new(move || messages.iter().for_each(|handler| handler()));
-        if self.function.listen_messages(&[all])? {
-            return self.set_vectors(queues.map(|queue| (queue, 0)), changed.map(|_| 0));
+        let all: Handler = Arc::new(move || messages.iter().for_each(|(_, handler)| handler()));
+        if self.function.listen_messages(&[(0, all)])? {
+            return self.set_vectors(numbers.map(|queue| (queue, 0)), changed.map(|_| 0));
         }
         let isr = self.isr.ok_or(ProbeError::Unsupported("a virtio device without any interrupt"))?;
         self.function.listen_line(Arc::new(move || {
             // Reading the register acknowledges; zero means that another device on the line called.
             let pending = isr.read8(0);
             if pending & QUEUES_PENDING != 0 {
-                handlers.iter().for_each(|(_, handler)| handler());
+                queues.iter().for_each(|queue| (queue.handler)());
             }
             if pending & CHANGE_PENDING != 0 {
                 changed.iter().for_each(|handler| handler());

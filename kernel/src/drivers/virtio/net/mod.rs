@@ -19,8 +19,8 @@ use alloc::vec::Vec;
 use hal::sync::{Lock, rank};
 use hal::{NetCounters, NetDevice, NetEvents, NetInfo, PAGE_SIZE, QueueFull, RxInfo, TxOffload};
 
-use super::{Link, Starting};
-use crate::drivers::machine::{self, Handler};
+use super::{Interrupt, Link, Starting};
+use crate::drivers::machine;
 use crate::drivers::region::{Dma, Region};
 use crate::drivers::{Device, ProbeError};
 use crate::log::log;
@@ -90,27 +90,25 @@ fn random_address() -> [u8; 6] {
 
 impl Card {
     fn run(&self, mut starting: Starting, events: &Arc<dyn NetEvents>) -> Result<Running, ProbeError> {
-        let (mut pairs, mut handlers) = (Vec::new(), Vec::<(u16, Handler)>::new());
+        let (mut pairs, mut interrupts) = (Vec::new(), Vec::new());
         for number in 0..self.plan.pairs {
             let pair = Arc::new(self.pair(&mut starting, number)?);
-            let (receiving, receiver, queue) = (Arc::clone(&pair), Arc::clone(events), usize::from(number));
-            handlers.push((
-                2 * number,
-                Arc::new(move || {
-                    if receiving.receive.interrupt() {
-                        receiver.received(queue);
-                    }
-                }),
-            ));
-            let (transmitting, sender) = (Arc::clone(&pair), Arc::clone(events));
-            handlers.push((
-                2 * number + 1,
-                Arc::new(move || {
-                    if transmitting.transmit.interrupt() {
-                        sender.room(queue);
-                    }
-                }),
-            ));
+            let queue = usize::from(number);
+            let (on_receive, receiver) = (Arc::clone(&pair), Arc::clone(events));
+            let received = move || {
+                if on_receive.receive.interrupt() {
+                    receiver.received(queue);
+                }
+            };
+            let (on_transmit, sender) = (Arc::clone(&pair), Arc::clone(events));
+            let transmitted = move || {
+                if on_transmit.transmit.interrupt() {
+                    sender.room(queue);
+                }
+            };
+            // There are no more pairs than processors.
+            interrupts.push(Interrupt::new(2 * number, received).on(queue));
+            interrupts.push(Interrupt::new(2 * number + 1, transmitted).on(queue));
             pairs.push(pair);
         }
         let mut control = None;
@@ -122,7 +120,7 @@ impl Card {
             let events = Arc::clone(events);
             starting.on_change(Arc::new(move || events.link_changed()));
         }
-        starting.run(handlers)?;
+        starting.run(interrupts)?;
         pairs.iter().for_each(|pair| pair.receive.kick());
         if let Some(control) = &mut control
             && pairs.len() > 1

@@ -54,10 +54,10 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Machines with less memory than this count as small. Under 64 MiB, what a card of 256 buffers takes (0.7 MiB) is
-    /// more than a hundredth of the memory, and on one of 8 MiB it is a tenth; 64 buffers and no joined segments are
+    /// Machines with less memory than this count as small. Under 48 MiB, what a card of 256 buffers takes (0.7 MiB) is
+    /// some hundredths of the memory, and on one of 8 MiB it is a tenth; 64 buffers and no joined segments are
     /// 0.2 MiB, and still more than the 64 KiB that a connection has under way without window scaling.
-    const SMALL: usize = 64 << 20;
+    const SMALL: usize = 48 << 20;
 
     const fn is_small(self) -> bool {
         self.memory < Self::SMALL
