@@ -3,10 +3,16 @@
 //! Text: tokens `key=value` separated by white space, values percent-encoded. It may arrive on the kernel
 //! command line (among tokens of the hypervisor's own, which are kept in [`Config::foreign`]), in a block
 //! behind the image in the boot module ([`append_block`]), or in the image's own file [`IMAGE_FILE`];
-//! an earlier place wins for a single value, and its argument or environment list replaces a later one's.
+//! an earlier place wins for a single value, and its list (arguments, environment, interfaces, name servers) replaces
+//! a later one's.
+
+mod net;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
+
+pub use net::{NetConfig, parse_prefix};
 
 /// Path of the image's own configuration, the least binding one.
 pub const IMAGE_FILE: &str = "/.hull/boot";
@@ -60,6 +66,10 @@ pub struct Config {
     pub root: Root,
     /// `hull.cpus`: processors to start, where the platform does not list them.
     pub cpus: Option<u32>,
+    /// `hull.net`, repeated: the network interfaces in their order; one without an entry is the kernel's to set up.
+    pub nets: Vec<NetConfig>,
+    /// `hull.dns`, repeated: name servers, the preferred one first.
+    pub dns: Vec<IpAddr>,
     /// `hull.tsc_khz`: frequency of the time-stamp counter in kHz.
     pub tsc_khz: Option<u64>,
     /// `hull.log=error|warn|info|debug|trace` as 0 to 4.
@@ -136,6 +146,8 @@ impl Config {
                 }
             }
             "cpus" => self.cpus = Some(value.parse().ok().filter(|&n| n >= 1)?),
+            "net" => self.nets.push(NetConfig::parse(value)?),
+            "dns" => self.dns.push(value.parse().ok()?),
             "tsc_khz" => self.tsc_khz = Some(value.parse().ok().filter(|&n| n >= 1)?),
             "log" => {
                 let level = ["error", "warn", "info", "debug", "trace"].iter().position(|&l| l == value)?;
@@ -171,6 +183,12 @@ impl Config {
             self.root = later.root;
         }
         self.cpus = self.cpus.or(later.cpus);
+        if self.nets.is_empty() {
+            self.nets = later.nets;
+        }
+        if self.dns.is_empty() {
+            self.dns = later.dns;
+        }
         self.tsc_khz = self.tsc_khz.or(later.tsc_khz);
         self.log = self.log.or(later.log);
         self.trace |= later.trace;
@@ -214,6 +232,12 @@ impl Config {
         }
         if let Some(n) = self.cpus {
             put("cpus", alloc::format!("{n}"));
+        }
+        for net in &self.nets {
+            put("net", net.to_text());
+        }
+        for server in &self.dns {
+            put("dns", alloc::format!("{server}"));
         }
         if let Some(n) = self.tsc_khz {
             put("tsc_khz", alloc::format!("{n}"));
@@ -305,6 +329,8 @@ mod tests {
             tty: true,
             no_aslr: true,
             log: Some(2),
+            nets: vec![NetConfig::default(), NetConfig { dhcp: true, slaac: true, ..NetConfig::default() }],
+            dns: vec!["10.0.2.3".parse().unwrap(), "fec0::3".parse().unwrap()],
             foreign: vec!["virtio_mmio.device=512@0xfeb00e00:12".into()],
             ..Config::default()
         };
@@ -313,10 +339,48 @@ mod tests {
 
     #[test]
     fn unknown_or_malformed_options_are_named() {
-        for bad in
-            ["hull.nope=1", "hull.cpus=0", "hull.tty=yes", "hull.arg=%4", "hull.arg=%zz", "hull.user=1"]
-        {
+        for bad in [
+            "hull.nope=1",
+            "hull.cpus=0",
+            "hull.tty=yes",
+            "hull.arg=%4",
+            "hull.arg=%zz",
+            "hull.user=1",
+            "hull.net=",
+            "hull.net=dhcp,10.0.2.15",
+            "hull.dns=resolver",
+        ] {
             assert_eq!(Config::parse(bad), Err(BadToken(bad.into())));
+        }
+    }
+
+    #[test]
+    fn an_earlier_list_replaces_a_later_one() {
+        let own = Config::parse("hull.net=dhcp hull.dns=1.1.1.1 hull.dns=::1").unwrap();
+        let given = Config::parse("hull.net=10.0.2.15/24,gw=10.0.2.2 hull.net=none").unwrap();
+        let both = given.clone().or(own.clone());
+        assert_eq!((&both.nets, &both.dns), (&given.nets, &own.dns));
+        assert_eq!(Config::default().or(own.clone()).nets, own.nets);
+    }
+
+    #[test]
+    fn damaged_text_is_refused_or_round_trips() {
+        let sample = "hull.arg=/bin/x hull.user=1:2,3 hull.winsize=24x80 hull.net=dhcp,slaac,10.0.2.15/24,gw=10.0.2.2 \
+            hull.net=none hull.dns=fec0::3 hull.env=A=b%20c hull.log=warn x=y";
+        let mut state = 1_u64;
+        let mut next = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % end
+        };
+        for _ in 0..20_000 {
+            let mut bytes = sample.as_bytes().to_vec();
+            for _ in 0..=next(3) {
+                let at = next(bytes.len());
+                bytes[at] = b"0129:.,/=%-+ nx"[next(15)];
+            }
+            if let Ok(config) = Config::parse(core::str::from_utf8(&bytes).unwrap()) {
+                assert_eq!(Config::parse(&config.to_text()), Ok(config));
+            }
         }
     }
 
