@@ -1,6 +1,7 @@
 //! A machine's description, and QEMU's arguments for it.
 
 use super::accel::Accel;
+use super::net::Interface;
 use crate::problem::Problem;
 use abi::boot::{self, Channel, Config, Root};
 use anyhow::{Context as _, Result};
@@ -51,7 +52,9 @@ pub struct Machine {
     pub kernel: PathBuf,
     /// The root image.
     pub image: PathBuf,
-    /// The configuration; `root` and `block` are set by [`Machine::plan`].
+    /// Network interfaces.
+    pub nets: Vec<Interface>,
+    /// The configuration; `root`, `cpus`, `nets` and `block` are set by [`Machine::plan`].
     pub config: Config,
     /// More arguments for QEMU, for debugging and measuring.
     pub extra: Vec<OsString>,
@@ -87,6 +90,7 @@ impl Machine {
         config.root = if size > self.memory / MODULE_SHARE { Root::Disk } else { Root::Module };
         // Not every platform lists its processors (microvm without ACPI does not).
         config.cpus = Some(self.cpus);
+        config.nets = self.nets.iter().map(|interface| interface.config.clone()).collect();
         let mut text = config.to_text();
         let mut module = (config.root == Root::Module).then(|| self.image.clone());
         let mut temporary = None;
@@ -167,6 +171,9 @@ impl Machine {
             })?;
             let drive = format!("if=none,id=root,format=raw,readonly=on,file={}", path.replace(',', ",,"));
             put(&["-drive", &drive, "-device", &device("virtio-blk", ",drive=root")]);
+        }
+        for (index, interface) in (0..).zip(&self.nets) {
+            args.extend(interface.args(index, self.kind, self.cpus).map(OsString::from));
         }
         args.extend(["-kernel".into(), self.kernel.clone().into_os_string()]);
         if let Some(module) = module {

@@ -1,12 +1,13 @@
 //! Starting an image on a hypervisor, and the conversation with it until it ends.
 //!
 //! [`machine::Machine`] describes a machine and turns it into QEMU's arguments; [`session::run`] starts it
-//! and carries standard input, output, signals and the terminal's size; [`symbols`] names the addresses of a
+//! and carries standard input, output, signals and the terminal's size; [`net`] connects its interfaces; [`symbols`] names the addresses of a
 //! kernel backtrace; [`accel`] chooses between KVM and TCG; [`guard`] makes QEMU end with the tool.
 
 pub mod accel;
 pub mod guard;
 pub mod machine;
+pub mod net;
 mod output;
 pub mod session;
 pub mod symbols;

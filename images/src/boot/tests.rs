@@ -19,6 +19,7 @@ fn machine(dir: &Path, kind: MachineType) -> Machine {
         cpus: 2,
         kernel: "/k".into(),
         image,
+        nets: Vec::new(),
         config: Config { args: vec![b"/bin/x".to_vec()], channel: Channel::Virtio, ..Config::default() },
         extra: Vec::new(),
     }

@@ -3,6 +3,7 @@
 mod build;
 mod doctor;
 mod files;
+mod net;
 mod run;
 mod select;
 
@@ -30,7 +31,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Wrap a program (or take an image) and boot it
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Write an image
     Build(build::Args),
     /// Show what an image holds, or what a program would bring
@@ -56,7 +57,7 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Build(args) => build::build(args).map(|()| 0),
         Command::Inspect(args) => build::inspect(args).map(|()| 0),
         Command::Ls(args) => files::ls(&args).map(|()| 0),

@@ -1,5 +1,6 @@
 //! `hull run`.
 
+use super::net::Network;
 use super::select::{Contents, Start, progress, size, user};
 use crate::boot::accel::{self, Accel};
 use crate::boot::machine::{Machine, MachineType, find_kernel, find_qemu};
@@ -25,6 +26,8 @@ pub(super) struct Args {
     contents: Contents,
     #[command(flatten)]
     start: Start,
+    #[command(flatten)]
+    network: Network,
     /// Memory of the machine
     #[arg(short, long, value_name = "SIZE", default_value = "256M", value_parser = size)]
     memory: u64,
@@ -102,12 +105,14 @@ pub(super) fn run(args: Args) -> Result<u8> {
     let qemu = find_qemu()?;
     let kernel = find_kernel(args.kernel.as_deref())?;
     let (accel, why) = accel::choose(std::env::var(accel::VARIABLE).ok().as_deref())?;
+    let network = args.network.setup(args.machine, &[])?;
     let prepared = prepare(&args, program, rest)?;
     let is_new = prepared.built.as_ref().is_some_and(|b| b.fresh);
     if args.verbose > 0 {
         let state = if is_new { "built" } else { "kept from before" };
         eprintln!("hull: image {} ({state})", prepared.image.display());
         eprintln!("hull: accelerator {accel}: {why}");
+        network.forwards().for_each(|forward| eprintln!("hull: port {forward}"));
     }
     let warnings = prepared.built.iter().flat_map(|b| &b.warnings);
     if args.verbose > 0 || is_new && !args.quiet && std::io::stderr().is_terminal() {
@@ -116,6 +121,7 @@ pub(super) fn run(args: Args) -> Result<u8> {
     let mut config = prepared.config;
     let clock = Frequency::new(accel);
     config.tsc_khz = clock.known();
+    config.dns = network.dns.clone();
     let machine = Machine {
         qemu,
         kind: args.machine,
@@ -124,6 +130,7 @@ pub(super) fn run(args: Args) -> Result<u8> {
         cpus: args.cpus,
         kernel,
         image: prepared.image.clone(),
+        nets: network.interfaces,
         config,
         extra: args.qemu_args.clone(),
     };
