@@ -4,6 +4,7 @@
 //! * [`erofs`] writes a tree as an image, and reads images;
 //! * [`cache`] keeps built images, so that the second run of a program builds nothing;
 //! * [`boot`] starts the hypervisor on an image and carries input, output, signals and the exit status;
+//! * [`machines`] knows the machines that run in the background;
 //! * [`cli`] is the command line on top of them; the binary `hull` only calls it.
 //!
 //! Every failure that a user can meet is a [`problem::Problem`]: what was tried, what was found, what to do.
@@ -13,6 +14,7 @@ pub mod boot;
 pub mod cache;
 pub mod cli;
 pub mod erofs;
+pub mod machines;
 pub mod problem;
 pub mod report;
 pub mod resolve;

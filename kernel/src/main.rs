@@ -27,6 +27,8 @@ mod sched;
 mod vdso;
 
 use abi::boot::Config;
+use abi::channel;
+use hal::Stream;
 
 use crate::boot::BootInfo;
 use crate::log::log;
@@ -76,8 +78,17 @@ fn start_system(boot: &BootInfo, config: Config) {
     log!(Info, "{} of {} pages free, {} processors", usage.free, usage.total, cpu::online().count_ones());
     let platform = platform::platform(drivers::console(), &drivers::Power);
     let image = root::image(boot, &config, drivers::disks());
-    if let Err(error) = syscall::boot::start(platform, config, image) {
-        log!(Error, "{error}");
-        platform.power.exit(error.exit_code() << 8);
+    let announce = config.announce;
+    let report = |key: &str, value: &dyn core::fmt::Display| {
+        platform.console.write(Stream::Report, alloc::format!("{key}={value}\n").as_bytes());
+    };
+    match syscall::boot::start(platform, config, image) {
+        Ok(_) if announce => report(channel::STARTED, &1),
+        Ok(_) => {}
+        Err(error) => {
+            log!(Error, "{error}");
+            report(channel::START_FAILED, &error);
+            platform.power.exit(error.exit_code() << 8);
+        }
     }
 }

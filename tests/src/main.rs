@@ -27,7 +27,11 @@ const STAGES: &[Stage] = &[
     Stage { name: "fuzz", about: "random input to the parsers", run: host::fuzz },
     Stage { name: "guest", about: "guest programs, here and in the machine", run: guest::run },
     Stage { name: "apps", about: "Debian's programs, here and in the machine", run: apps::run },
-    Stage { name: "session", about: "a user at a terminal; pipes, signals and statuses", run: session::run },
+    Stage {
+        name: "session",
+        about: "a user at a terminal; pipes, signals, statuses; the background",
+        run: session::run,
+    },
     Stage { name: "suites", about: "other projects' tests (full only)", run: suites::run },
     Stage { name: "hostile", about: "damaged input and wrong usage", run: hostile::run },
     Stage { name: "compatibility", about: "the page of what ran is fresh", run: compatibility::run },

@@ -3,6 +3,8 @@
 //! A conversation is a list of steps: text to send and text that must come back. It is played with the program on this
 //! Linux first, behind a pseudo-terminal, and with the tool second; both must say what the steps expect.
 
+mod background;
+
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -117,6 +119,7 @@ pub fn run(cx: &Context, report: &Report) {
         exchange(cx, &["cat"], &big, Some(&big), 0).into()
     });
     report.check(cx, "session/closed-pipe", || closed_pipe(cx).into());
+    background::run(cx, report);
     for (name, line, status) in STATUSES {
         report.check(cx, &format!("session/status/{name}"), || exchange(cx, line, b"", None, *status).into());
     }

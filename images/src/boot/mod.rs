@@ -5,11 +5,14 @@
 //! kernel backtrace; [`accel`] chooses between KVM and TCG; [`guard`] makes QEMU end with the tool.
 
 pub mod accel;
+pub mod control;
 pub mod guard;
 pub mod machine;
 pub mod net;
+pub mod outcome;
 mod output;
 pub mod session;
+mod signals;
 pub mod symbols;
 pub mod terminal;
 #[cfg(test)]

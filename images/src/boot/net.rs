@@ -177,6 +177,14 @@ impl fmt::Display for Mac {
 }
 
 impl Interface {
+    /// Ports of this host that lead to it.
+    pub fn forwards(&self) -> &[Forward] {
+        match &self.backend {
+            Backend::User(user) => &user.forwards,
+            Backend::Tap(..) | Backend::Socket(_) => &[],
+        }
+    }
+
     /// QEMU's arguments for the interface with this index on a machine of this type with so many processors.
     pub fn args(&self, index: u8, kind: MachineType, cpus: u32) -> [String; 4] {
         let id = format!("net{index}");

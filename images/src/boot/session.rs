@@ -3,22 +3,25 @@
 //! One loop waits for everything at once: the application's channel, the serial log, standard input,
 //! signals, the hypervisor's end, deadlines. Nothing in it blocks for long, so a signal is never stuck.
 
+use super::control::Request;
 use super::machine::Machine;
+use super::outcome::{End, Outcome};
 use super::output::Stream;
+use super::signals::{SIGNALS, Signals};
 use super::{guard, symbols, terminal};
+use crate::machines::journal::Journal;
 use crate::problem::Problem;
 use abi::boot::Channel;
-use abi::channel::{Decoder, Event, Kind, frame};
+use abi::channel::{self, Decoder, Event, Kind, frame};
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,8 @@ const POWER_OFF: Duration = Duration::from_secs(2);
 const TWICE: Duration = Duration::from_secs(1);
 /// Output that may wait for a slow reader before the machine has to wait too, in bytes.
 const OUTPUT_MAX: usize = 1 << 20;
+/// The level of a journal's lines from the serial port, which name none.
+const NOISE: u8 = 4;
 /// The end of the serial log that is kept for reports, in bytes.
 const LOG_MAX: usize = 64 << 10;
 
@@ -44,34 +49,30 @@ pub struct Options {
     pub log_level: Option<u8>,
     /// Where trace lines go; standard error if `None`.
     pub trace: Option<BufWriter<File>>,
+    /// Where output and log go in place of standard output and standard error.
+    pub journal: Option<Journal>,
+    /// Where requests come from.
+    pub control: Option<UnixDatagram>,
+    /// Who wants to know how far the machine has come.
+    pub notify: Option<Notify>,
 }
 
-/// How a session ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum End {
-    /// The application ended with this wait status.
-    Exit(u32),
-    /// The machine ended without saying how the application did.
-    Crash,
-    /// The time was up.
-    Timeout,
-    /// The user ended the machine with this signal.
-    Killed(i32),
+/// How far a machine has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// The hypervisor runs, as this process.
+    Hypervisor(u32),
+    /// The program runs, or has run.
+    Started,
 }
 
-/// What a session leaves behind.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// How it ended.
-    pub end: End,
-    /// The machine's report: `key=value` lines.
-    pub reports: Vec<(String, String)>,
-    /// The end of the serial log, with symbolised backtraces.
-    pub log: String,
-    /// From start to end.
-    pub duration: Duration,
-    /// How QEMU itself ended, where that is worth knowing.
-    pub hypervisor: Option<String>,
+/// Someone who is told of [`Progress`].
+pub struct Notify(pub Box<dyn FnMut(Progress) -> Result<()>>);
+
+impl std::fmt::Debug for Notify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Notify")
+    }
 }
 
 /// Starts the machine and stays with it until it has ended.
@@ -117,8 +118,13 @@ pub fn run(machine: &Machine, options: Options) -> Result<Outcome> {
         interrupted: None,
         reports: Vec::new(),
         timed_out: false,
+        hypervisor_ended: false,
+        ended: false,
+        started: false,
     };
+    session.tell(Progress::Hypervisor(child.0.id()))?;
     let result = session.converse(&mut child.0, log, &signals);
+    let status = child.0.try_wait().ok().flatten().filter(|_| session.hypervisor_ended);
     child.end();
     if let Some(trace) = &mut session.options.trace {
         trace.flush().context("cannot write the trace")?;
@@ -134,16 +140,21 @@ pub fn run(machine: &Machine, options: Options) -> Result<Outcome> {
     drop(plan);
     let log = symbols::symbolise(&String::from_utf8_lossy(&session.log), &machine.kernel);
     Ok(Outcome {
-        end: match (session.status, session.timed_out, session.killed_by) {
-            (Some(status), ..) => End::Exit(status),
-            (None, true, _) => End::Timeout,
-            (None, false, Some(signal)) => End::Killed(signal),
-            (None, false, None) => End::Crash,
+        end: match (session.status, session.killed_by) {
+            (Some(status), _) => End::Exit(status),
+            _ if session.hypervisor_ended => End::Crash,
+            _ if session.timed_out => End::Timeout,
+            _ if session.ended => End::Ended,
+            (None, Some(signal)) => End::Killed(signal),
+            (None, None) => End::Crash,
         },
         reports: session.reports,
         log,
         duration: started.elapsed(),
         hypervisor: Some(errors.trim().to_owned()).filter(|e| !e.is_empty()),
+        status,
+        started: session.started,
+        lost_output: session.options.journal.as_ref().and_then(Journal::lost).map(str::to_owned),
     })
 }
 
@@ -169,6 +180,10 @@ struct Session {
     interrupted: Option<Instant>,
     reports: Vec<(String, String)>,
     timed_out: bool,
+    hypervisor_ended: bool,
+    /// A request has ended the machine.
+    ended: bool,
+    started: bool,
 }
 
 /// What `poll` was asked about, in the order of its list.
@@ -180,6 +195,7 @@ enum Source {
     Stdin,
     Stdout,
     Stderr,
+    Control,
     Signal(usize),
 }
 
@@ -196,6 +212,9 @@ impl Session {
                     self.signal(signal);
                 }
             }
+            if is(Source::Control) {
+                self.serve();
+            }
             if is(Source::Stdout) {
                 self.stdout.write();
             }
@@ -207,7 +226,7 @@ impl Session {
             }
             self.send();
             if is(Source::Socket) {
-                self.receive();
+                self.receive()?;
             }
             if is(Source::Log) && !self.read_log(log.as_mut()) {
                 log = None;
@@ -215,7 +234,8 @@ impl Session {
             self.notice_broken_pipe();
             if is(Source::Child) {
                 // What it had said before it ended is still in the socket and the pipe.
-                while self.socket.is_some() && self.receive() {}
+                self.hypervisor_ended = true;
+                while self.socket.is_some() && self.receive()? {}
                 while self.read_log(log.as_mut()) {}
                 return Ok(());
             }
@@ -252,6 +272,9 @@ impl Session {
                 add(source, PollFd::from_borrowed_fd(stream.fd(), PollFlags::OUT));
             }
         }
+        if let Some(control) = &self.options.control {
+            add(Source::Control, PollFd::new(control, PollFlags::IN));
+        }
         for (index, pipe) in signals.pipes.iter().enumerate() {
             add(Source::Signal(index), PollFd::new(pipe, PollFlags::IN));
         }
@@ -267,50 +290,75 @@ impl Session {
     }
 
     /// Reads what the machine said; returns whether there was anything.
-    fn receive(&mut self) -> bool {
+    fn receive(&mut self) -> Result<bool> {
         let mut buffer = [0; 65536];
-        let Some(socket) = &mut self.socket else { return false };
+        let Some(socket) = &mut self.socket else { return Ok(false) };
         match socket.read(&mut buffer) {
             Ok(0) => self.socket = None,
             Ok(len) => {
-                self.hear(&buffer[..len]);
-                return true;
+                self.hear(&buffer[..len])?;
+                return Ok(true);
             }
             Err(e) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&e.kind()) => {}
             Err(_) => self.socket = None,
         }
-        false
+        Ok(false)
     }
 
-    fn hear(&mut self, bytes: &[u8]) {
+    fn hear(&mut self, bytes: &[u8]) -> Result<()> {
         if !self.frames {
-            self.stdout.put(bytes);
-            return;
+            self.output(1, bytes);
+            return self.note_start();
         }
         for event in self.decoder.push(bytes) {
             match event {
-                Event::Noise(bytes) => self.note_log(&bytes),
-                Event::Frame { kind, stream, payload } => self.frame(kind, stream, &payload),
+                Event::Noise(bytes) => self.note_log(NOISE, &bytes),
+                Event::Frame { kind, stream, payload } => self.frame(kind, stream, &payload)?,
             }
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, stream: u8, bytes: &[u8]) {
+        match (&mut self.options.journal, stream) {
+            (Some(journal), _) => journal.put(Kind::Output, stream, bytes),
+            (None, 2) => self.stderr.put(bytes),
+            (None, _) => self.stdout.put(bytes),
         }
     }
 
-    fn frame(&mut self, kind: Kind, stream: u8, payload: &[u8]) {
+    fn tell(&mut self, progress: Progress) -> Result<()> {
+        self.options.notify.as_mut().map_or(Ok(()), |notify| (notify.0)(progress))
+    }
+
+    fn note_start(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.started, true) { Ok(()) } else { self.tell(Progress::Started) }
+    }
+
+    fn frame(&mut self, kind: Kind, stream: u8, payload: &[u8]) -> Result<()> {
         let number = || payload.first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
         match kind {
-            Kind::Output if stream == 2 => self.stderr.put(payload),
-            Kind::Output => self.stdout.put(payload),
+            Kind::Output => {
+                self.output(stream, payload);
+                self.note_start()?;
+            }
             Kind::Log => {
                 let mut line = payload.to_vec();
                 line.push(b'\n');
-                if self.options.log_level.is_some_and(|level| stream <= level) {
+                if self.options.journal.is_none()
+                    && self.options.log_level.is_some_and(|level| stream <= level)
+                {
                     self.stderr.put(&[b"[kernel] ", &line[..]].concat());
                 }
-                self.note_log(&line);
+                self.note_log(stream, &line);
             }
             Kind::Exit => {
                 self.status = Some(number());
                 self.power_off = Some(Instant::now() + POWER_OFF);
+                // A kernel that could not start the program says so, and ends with the tool's code for that.
+                if !self.reports.iter().any(|(key, _)| key == channel::START_FAILED) {
+                    self.note_start()?;
+                }
             }
             Kind::Credit => {
                 self.credit = self.credit.saturating_add(usize::try_from(number()).unwrap_or(usize::MAX));
@@ -318,6 +366,9 @@ impl Session {
             Kind::Report => {
                 let line = String::from_utf8_lossy(payload);
                 let (key, value) = line.trim_end().split_once('=').unwrap_or((&line, ""));
+                if key == channel::STARTED {
+                    return self.note_start();
+                }
                 self.reports.push((key.to_owned(), value.to_owned()));
             }
             Kind::Trace => {
@@ -325,22 +376,24 @@ impl Session {
                 if !line.ends_with(b"\n") {
                     line.push(b'\n');
                 }
-                match &mut self.options.trace {
-                    Some(file) => drop(file.write_all(&line)),
-                    None => self.stderr.put(&line),
+                match (&mut self.options.trace, &mut self.options.journal) {
+                    (Some(file), _) => drop(file.write_all(&line)),
+                    (None, Some(journal)) => journal.put(Kind::Trace, 0, &line),
+                    (None, None) => self.stderr.put(&line),
                 }
             }
             // Frames that only the tool sends: a machine that sends them is out of step.
             Kind::Input | Kind::InputEof | Kind::Resize | Kind::Signal => {}
         }
+        Ok(())
     }
 
     fn read_log(&mut self, log: Option<&mut File>) -> bool {
         let mut buffer = [0; 4096];
         match log.map(|log| log.read(&mut buffer)) {
             Some(Ok(len)) if len > 0 => {
-                self.note_log(&buffer[..len]);
-                if self.options.log_level.is_some_and(|level| level >= 2) {
+                self.note_log(NOISE, &buffer[..len]);
+                if self.options.journal.is_none() && self.options.log_level.is_some_and(|level| level >= 2) {
                     self.stderr.put(&buffer[..len]);
                 }
                 true
@@ -350,7 +403,10 @@ impl Session {
         }
     }
 
-    fn note_log(&mut self, bytes: &[u8]) {
+    fn note_log(&mut self, level: u8, bytes: &[u8]) {
+        if let Some(journal) = &mut self.options.journal {
+            journal.put(Kind::Log, level, bytes);
+        }
         self.log.extend_from_slice(bytes);
         if self.log.len() > LOG_MAX {
             self.log.drain(..self.log.len() - LOG_MAX / 2);
@@ -413,6 +469,26 @@ impl Session {
         self.forward(signal);
     }
 
+    /// Does what the requests ask for.
+    fn serve(&mut self) {
+        while let Some(request) = self.options.control.as_ref().and_then(Request::receive) {
+            match request {
+                Request::Signal(signal) => self.forward(signal),
+                Request::Stop(after) => {
+                    let at = Instant::now().checked_add(after);
+                    // A second request may shorten the time, not lengthen it.
+                    self.kill_at = [self.kill_at, at].into_iter().flatten().min();
+                    self.killed_by = Some(SIGTERM);
+                    self.forward(SIGTERM);
+                }
+                Request::End => {
+                    self.ended = true;
+                    self.kill_at = Some(Instant::now());
+                }
+            }
+        }
+    }
+
     fn forward(&mut self, signal: i32) {
         self.to_machine.extend(frame(Kind::Signal, 0, &signal.to_le_bytes()));
     }
@@ -435,41 +511,6 @@ impl Session {
     }
 }
 
-const SIGNALS: [i32; 5] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH];
-
-/// Signals as bytes in pipes, one pipe each.
-struct Signals {
-    pipes: Vec<UnixStream>,
-    ids: Vec<signal_hook::SigId>,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let (mut pipes, mut ids) = (Vec::new(), Vec::new());
-        for signal in SIGNALS {
-            let (read, write) = UnixStream::pair().context("cannot make a socket pair")?;
-            read.set_nonblocking(true)?;
-            ids.push(signal_hook::low_level::pipe::register(signal, write).context("cannot catch signals")?);
-            pipes.push(read);
-        }
-        Ok(Self { pipes, ids })
-    }
-
-    /// Empties a pipe; returns whether a signal had come.
-    fn take(&self, index: usize) -> bool {
-        let mut buffer = [0; 64];
-        self.pipes.get(index).is_some_and(|mut pipe| pipe.read(&mut buffer).is_ok_and(|len| len > 0))
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for id in self.ids.drain(..) {
-            signal_hook::low_level::unregister(id);
-        }
-    }
-}
-
 /// A child that never outlives its owner.
 struct Reaped(Child);
 
@@ -485,25 +526,5 @@ impl Reaped {
 impl Drop for Reaped {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// Sums the report's counts of system calls that the kernel does not implement.
-pub fn unimplemented(reports: &[(String, String)]) -> BTreeMap<String, u64> {
-    let mut out = BTreeMap::new();
-    for (key, value) in reports {
-        if let Some(name) = key.strip_prefix("unimplemented.") {
-            *out.entry(name.to_owned()).or_insert(0) += value.parse::<u64>().unwrap_or(1);
-        }
-    }
-    out
-}
-
-/// The exit code for a wait status, as shells form it, and the signal if one killed the application.
-pub fn exit_code(status: u32) -> (u8, Option<u32>) {
-    let low = |v: u32| u8::try_from(v & 0xff).unwrap_or(0);
-    match status & 0x7f {
-        0 => (low(status >> 8), None),
-        signal => (low(128 + signal), Some(signal)),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::accel::Accel;
 use super::machine::{Machine, MachineType};
-use super::session::{End, Options, exit_code, run, unimplemented};
+use super::outcome::{End, exit_code, unimplemented};
+use super::session::{Options, run};
 use abi::boot::{Channel, Config, Root};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -88,7 +89,7 @@ fn too_little_memory_is_refused() {
 }
 
 /// Runs a shell script as QEMU: its standard input is the channel, its standard output the serial log.
-fn play(script: &str, timeout: Option<Duration>) -> super::session::Outcome {
+fn play(script: &str, timeout: Option<Duration>) -> super::outcome::Outcome {
     let dir = tempfile::tempdir().unwrap();
     let fake = dir.path().join("qemu");
     std::fs::write(&fake, format!("#!/bin/sh\n{script}\n")).unwrap();

@@ -1,15 +1,20 @@
 //! The command line.
 
+mod background;
 mod build;
 mod doctor;
 mod files;
+mod logs;
+mod machines;
 mod net;
 mod run;
 mod select;
 
 use crate::problem;
 use anyhow::Result;
+use background::Role;
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs unmodified Linux programs as virtual machines.
@@ -22,6 +27,7 @@ use std::process::ExitCode;
     arg_required_else_help = true
 )]
 #[command(after_help = "Examples:\n  hull run python3 -c 'print(6*7)'\n  hull run -it bash\n  \
+    hull run -d --name cache -p 6379:6379 redis; hull logs -f cache; hull stop cache\n  \
     hull build -o app.erofs ./server --port 80\n  hull inspect app.erofs")]
 struct Cli {
     #[command(subcommand)]
@@ -42,13 +48,31 @@ enum Command {
     Cat(files::CatArgs),
     /// Copy files out of an image
     Cp(files::CpArgs),
+    /// List machines
+    Ps(machines::PsArgs),
+    /// Show what a machine in the background has written
+    Logs(logs::Args),
+    /// Ask programs to end, and end their machines if they do not
+    Stop(machines::StopArgs),
+    /// End machines at once, or send signals to their programs
+    Kill(machines::KillArgs),
+    /// Wait until machines have ended, and print their exit codes
+    Wait(machines::WaitArgs),
+    /// Remove machines that have ended
+    Rm(machines::RmArgs),
     /// Check what Hull needs on this machine
     Doctor(doctor::Args),
 }
 
 /// Parses the command line and does what it says; returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    let is_supervisor = args.get(1).is_some_and(|arg| arg == background::ARGUMENT);
+    if is_supervisor {
+        args.remove(1);
+    }
+    let role = if is_supervisor { Role::Supervisor } else { Role::Tool };
+    let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -57,12 +81,18 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Run(args) => run::run(*args),
+        Command::Run(args) => run::run(*args, role),
         Command::Build(args) => build::build(args).map(|()| 0),
         Command::Inspect(args) => build::inspect(args).map(|()| 0),
         Command::Ls(args) => files::ls(&args).map(|()| 0),
         Command::Cat(args) => files::cat(&args).map(|()| 0),
         Command::Cp(args) => files::cp(&args).map(|()| 0),
+        Command::Ps(args) => machines::ps(&args).map(|()| 0),
+        Command::Logs(args) => logs::logs(&args).map(|()| 0),
+        Command::Stop(args) => machines::stop(&args),
+        Command::Kill(args) => machines::kill(&args),
+        Command::Wait(args) => machines::wait(&args),
+        Command::Rm(args) => machines::rm(&args),
         Command::Doctor(args) => doctor::doctor(&args),
     };
     match result {

@@ -46,10 +46,7 @@ pub(super) struct Setup {
 impl Setup {
     /// All ports that lead to the machine.
     pub(super) fn forwards(&self) -> impl Iterator<Item = &Forward> {
-        self.interfaces.iter().flat_map(|interface| match &interface.backend {
-            Backend::User(user) => &user.forwards[..],
-            Backend::Tap(..) | Backend::Socket(_) => &[],
-        })
+        self.interfaces.iter().flat_map(Interface::forwards)
     }
 }
 

@@ -1,15 +1,18 @@
 //! `hull run`.
 
+use super::background::{self, Recorded, Role};
 use super::net::Network;
 use super::select::{Contents, Start, progress, size, user};
 use crate::boot::accel::{self, Accel};
 use crate::boot::machine::{Machine, MachineType, find_kernel, find_qemu};
-use crate::boot::session::{self, End, Outcome};
-use crate::boot::terminal;
+use crate::boot::outcome::{self, End, Outcome};
+use crate::boot::{session, terminal};
 use crate::cache::{self, Built, Cache};
 use crate::erofs::{Follow, Image};
+use crate::machines::record::signal_name;
 use crate::problem::{FAILURE, Problem};
 use abi::boot::{self, Channel, Config};
+use abi::channel;
 use anyhow::{Context as _, Result};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
@@ -43,7 +46,10 @@ pub(super) struct Args {
     /// Type of the machine
     #[arg(long, value_enum, default_value_t)]
     machine: MachineType,
-    /// Name of the machine; also its host name
+    /// Run in the background: print the machine's name once the program has started
+    #[arg(short, long, conflicts_with_all = ["tty", "interactive"])]
+    detach: bool,
+    /// Name of the machine, for `hull ps`, `stop` and others; also its host name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Write a line for every system call to standard error
@@ -85,7 +91,7 @@ pub(super) struct Args {
 }
 
 /// Wraps, boots, stays until the end; returns the exit code.
-pub(super) fn run(args: Args) -> Result<u8> {
+pub(super) fn run(args: Args, role: Role) -> Result<u8> {
     let (program, rest) = args.command.split_first().context("a program is required")?;
     if program.as_bytes().starts_with(b"-") && program != "-" {
         let message = format!("unknown option {}", program.to_string_lossy());
@@ -102,6 +108,10 @@ pub(super) fn run(args: Args) -> Result<u8> {
         let hint = "leave -t out: input and output then pass unchanged";
         return Err(Problem::new("-it needs a terminal, and standard input is none").hint(hint).into());
     }
+    if args.detach && role == Role::Tool {
+        return background::start();
+    }
+    background::check_name(args.name.as_ref())?;
     let qemu = find_qemu()?;
     let kernel = find_kernel(args.kernel.as_deref())?;
     let (accel, why) = accel::choose(std::env::var(accel::VARIABLE).ok().as_deref())?;
@@ -122,7 +132,7 @@ pub(super) fn run(args: Args) -> Result<u8> {
     let clock = Frequency::new(accel);
     config.tsc_khz = clock.known();
     config.dns = network.dns.clone();
-    let machine = Machine {
+    let mut machine = Machine {
         qemu,
         kind: args.machine,
         accel,
@@ -149,7 +159,13 @@ pub(super) fn run(args: Args) -> Result<u8> {
         _ => Some(4),
     };
     let terminal = args.tty && std::io::stdin().is_terminal();
-    let outcome = session::run(&machine, session::Options { terminal, timeout, log_level, trace })?;
+    let mut options = session::Options { terminal, timeout, log_level, trace, ..session::Options::default() };
+    let recorded = Recorded::new(role, args.name.as_ref(), &args.command, &mut machine, &mut options)?;
+    let outcome = session::run(&machine, options);
+    if let Some(recorded) = recorded {
+        recorded.finish(&outcome)?;
+    }
+    let outcome = outcome?;
     clock.learn(&outcome.reports);
     Ok(conclude(&args, &outcome, &machine, &prepared.image, rest))
 }
@@ -236,7 +252,7 @@ pub(super) fn image_config(path: &Path) -> Result<Config> {
 fn conclude(args: &Args, outcome: &Outcome, machine: &Machine, image: &Path, rest: &[OsString]) -> u8 {
     let program = args.command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
     if !args.quiet {
-        for (name, count) in session::unimplemented(&outcome.reports) {
+        for (name, count) in outcome::unimplemented(&outcome.reports) {
             let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
             eprintln!("hull: system call {name} was not implemented: used {times}");
         }
@@ -247,9 +263,15 @@ fn conclude(args: &Args, outcome: &Outcome, machine: &Machine, image: &Path, res
         }
         eprintln!("hull: {:.3} s from start to end", outcome.duration.as_secs_f64());
     }
+    let failed = outcome.reports.iter().find(|(key, _)| key == channel::START_FAILED);
     match outcome.end {
+        // In the foreground the kernel's own message has been shown.
+        End::Exit(status) if failed.is_some() && args.detach => {
+            eprintln!("error: {}", failed.map_or("", |(_, why)| why));
+            outcome::exit_code(status).0
+        }
         End::Exit(status) => {
-            let (code, signal) = session::exit_code(status);
+            let (code, signal) = outcome::exit_code(status);
             if let Some(signal) = signal.filter(|_| !args.quiet) {
                 let name = signal_name(signal);
                 let core = if status & 0x80 != 0 { " (core dumped on Linux)" } else { "" };
@@ -272,6 +294,10 @@ fn conclude(args: &Args, outcome: &Outcome, machine: &Machine, image: &Path, res
                 signal_name(signal.unsigned_abs())
             );
             u8::try_from(128 + signal).unwrap_or(FAILURE)
+        }
+        End::Ended => {
+            eprintln!("hull: the machine was ended by `hull kill` or `hull rm`");
+            128 + 9
         }
         End::Crash => {
             eprintln!("error: the machine ended before {program} did");
@@ -307,11 +333,6 @@ fn hint_at_missing_files(image: &Path, rest: &[OsString]) {
             eprintln!("hint: {arg} is a file here, but not in the machine: add --include {arg}{directory}");
         }
     }
-}
-
-fn signal_name(signal: u32) -> String {
-    let number = i32::try_from(signal).unwrap_or(0);
-    signal_hook::low_level::signal_name(number).map_or_else(|| format!("SIG{signal}"), str::to_owned)
 }
 
 /// The clock's frequency, as an earlier machine measured it since this host booted: measuring takes time.

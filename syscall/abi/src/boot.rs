@@ -78,6 +78,8 @@ pub struct Config {
     pub trace: bool,
     /// `hull.aslr=0` turns address randomisation off.
     pub no_aslr: bool,
+    /// `hull.announce=1`: report when the application has started ([`crate::channel::STARTED`]).
+    pub announce: bool,
     /// `hull.block=1`: a configuration block stands behind the image in the boot module.
     pub block: bool,
     /// Tokens that are not Hull's, in order, as they came.
@@ -155,6 +157,7 @@ impl Config {
             }
             "trace" => self.trace = switch(value)?,
             "aslr" => self.no_aslr = !switch(value)?,
+            "announce" => self.announce = switch(value)?,
             "block" => self.block = switch(value)?,
             _ => return None,
         }
@@ -193,6 +196,7 @@ impl Config {
         self.log = self.log.or(later.log);
         self.trace |= later.trace;
         self.no_aslr |= later.no_aslr;
+        self.announce |= later.announce;
         self.foreign.extend(later.foreign);
         self
     }
@@ -246,7 +250,9 @@ impl Config {
             let names = ["error", "warn", "info", "debug", "trace"];
             put("log", names[usize::from(level).min(4)].into());
         }
-        for (key, on) in [("tty", self.tty), ("trace", self.trace), ("block", self.block)] {
+        for (key, on) in
+            [("tty", self.tty), ("trace", self.trace), ("announce", self.announce), ("block", self.block)]
+        {
             if on {
                 put(key, "1".into());
             }
@@ -327,6 +333,7 @@ mod tests {
             root: Root::Disk,
             channel: Channel::Virtio,
             tty: true,
+            announce: true,
             no_aslr: true,
             log: Some(2),
             nets: vec![NetConfig::default(), NetConfig { dhcp: true, slaac: true, ..NetConfig::default() }],

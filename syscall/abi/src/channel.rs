@@ -18,6 +18,12 @@ pub const HEADER_LEN: usize = 8;
 /// Longest payload of one frame, in bytes; a longer length means that the stream is out of step.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 
+/// The key of the report that the application's first thread is ready to run; sent if the configuration asks for it.
+pub const STARTED: &str = "started";
+/// The key of the report that the application could not be started, and why; an [`Kind::Exit`] with the tool's exit
+/// code for that follows.
+pub const START_FAILED: &str = "start_failed";
+
 /// What a frame is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -30,7 +36,7 @@ pub enum Kind {
     Exit = 3,
     /// Machine to tool: room for that many more bytes of standard input, a little-endian `u32`.
     Credit = 4,
-    /// Machine to tool: one `key=value` line of the end-of-run report.
+    /// Machine to tool: one `key=value` line of the report on the run.
     Report = 5,
     /// Machine to tool: one line of the system-call trace.
     Trace = 6,
