@@ -25,6 +25,7 @@ pub mod files;
 pub mod futex;
 mod handlers;
 pub mod inotify;
+pub mod ipc;
 pub mod proc;
 pub mod procfs;
 pub mod signal;

@@ -44,6 +44,8 @@ pub struct System {
     pub time: crate::handlers::time::SystemTime,
     /// Who waits on futexes.
     pub futexes: crate::futex::Futexes,
+    /// Shared memory, semaphores and message queues.
+    pub ipc: crate::ipc::Ipc,
 }
 
 #[derive(Default)]
@@ -76,6 +78,7 @@ impl System {
             files: FileState::new(&platform, &vfs),
             time: crate::handlers::time::SystemTime::default(),
             futexes: crate::futex::Futexes::default(),
+            ipc: crate::ipc::Ipc::new(platform.clock),
             vfs,
         })
     }

@@ -7,6 +7,7 @@
 use alloc::string::String;
 
 use abi::futex::FutexWaitv;
+use abi::ipc::Sembuf;
 use abi::signal::{KernelSigaction, Siginfo, StackT};
 use abi::time::{Itimerspec, Itimerval, Sigevent, Timespec, Timeval, Timex, Timezone, Tms};
 
@@ -210,9 +211,9 @@ syscalls! {
     [ 26 227] msync => mm::sys_msync(UserAddr, u64, Flags) : Full;
     [ 27 232] mincore => mm::sys_mincore(UserAddr, u64, UserPtr<u8, Out>) : Full;
     [ 28 233] madvise => mm::sys_madvise(UserAddr, u64, i32) : Partial("MADV_COLLAPSE, MADV_HWPOISON and MADV_SOFT_OFFLINE answer EINVAL");
-    [ 29 194] shmget : Absent("System V IPC arrives with many processes");
-    [ 30 196] shmat : Absent("System V IPC arrives with many processes");
-    [ 31 195] shmctl : Absent("System V IPC arrives with many processes");
+    [ 29 194] shmget => shm::sys_shmget(i32, u64, Flags) : Partial("no huge-page pools: SHM_HUGETLB answers ENOMEM");
+    [ 30 196] shmat => shm::sys_shmat(i32, UserAddr, Flags) : Full;
+    [ 31 195] shmctl => shm::sys_shmctl(i32, i32, UserAddr) : Full;
     [ 32  23] dup => file::sys_dup(Fd) : Full;
     [ 33   _] dup2 => file::sys_dup2(Fd, Fd) : Full;
     [ 34   _] pause => signal::sys_pause() : Full;
@@ -245,14 +246,14 @@ syscalls! {
     [ 61 260] wait4 => wait::sys_wait4(i32, UserPtr<u32, Out>, Flags, UserPtr<Rusage, Out>) : Full;
     [ 62 129] kill => signal::sys_kill(i32, Signal) : Full;
     [ 63 160] uname => system::sys_uname(UserPtr<Utsname, Out>) : Full;
-    [ 64 190] semget : Absent("System V IPC arrives with many processes");
-    [ 65 193] semop : Absent("System V IPC arrives with many processes");
-    [ 66 191] semctl : Absent("System V IPC arrives with many processes");
-    [ 67 197] shmdt : Absent("System V IPC arrives with many processes");
-    [ 68 186] msgget : Absent("System V IPC arrives with many processes");
-    [ 69 189] msgsnd : Absent("System V IPC arrives with many processes");
-    [ 70 188] msgrcv : Absent("System V IPC arrives with many processes");
-    [ 71 187] msgctl : Absent("System V IPC arrives with many processes");
+    [ 64 190] semget => sem::sys_semget(i32, i32, Flags) : Full;
+    [ 65 193] semop => sem::sys_semop(i32, UserPtr<Sembuf, In>, u32) : Full;
+    [ 66 191] semctl => sem::sys_semctl(i32, i32, i32, u64) : Full;
+    [ 67 197] shmdt => shm::sys_shmdt(UserAddr) : Full;
+    [ 68 186] msgget => msg::sys_msgget(i32, Flags) : Full;
+    [ 69 189] msgsnd => msg::sys_msgsnd(i32, UserPtr<i64, InOut>, i64, Flags) : Full;
+    [ 70 188] msgrcv => msg::sys_msgrcv(i32, UserPtr<i64, InOut>, i64, i64, Flags) : Full;
+    [ 71 187] msgctl => msg::sys_msgctl(i32, i32, UserAddr) : Full;
     [ 72  25] fcntl => fcntl::sys_fcntl(Fd, u32, u64) : Partial("leases and directory notification are refused, write-life hints are not kept");
     [ 73  32] flock => fcntl::sys_flock(Fd, u32) : Partial("only on files of the tree: pipes without a name and event descriptors are refused");
     [ 74  82] fsync => io::sys_fsync(Fd) : Full;
@@ -401,7 +402,7 @@ syscalls! {
     [217  61] getdents64 => dir::sys_getdents64(Fd, OutBuf) : Full;
     [218  96] set_tid_address => task::sys_set_tid_address(UserAddr) : Full;
     [219 128] restart_syscall => signal::sys_restart_syscall() : Full;
-    [220 192] semtimedop : Absent("System V IPC arrives with many processes");
+    [220 192] semtimedop => sem::sys_semtimedop(i32, UserPtr<Sembuf, In>, u32, UserPtr<Timespec, In>) : Full;
     [221 223] fadvise64 => io::sys_fadvise64(Fd, i64, i64, i32) : Partial("advice is checked and has no effect");
     [222 107] timer_create => timer::sys_timer_create(i32, UserPtr<Sigevent, In>, UserPtr<i32, Out>) : Full;
     [223 110] timer_settime => timer::sys_timer_settime(i32, Flags, UserPtr<Itimerspec, In>, UserPtr<Itimerspec, Out>) : Full;

@@ -37,7 +37,7 @@ const LEGACY_FLAGS: u32 = MAP_TYPE
     | MAP_HUGE_1GB;
 
 /// Reads the protection bits; others are for the caller.
-fn page_prot(prot: u32) -> PageProt {
+pub(super) fn page_prot(prot: u32) -> PageProt {
     let mut out = PageProt::empty();
     out.set(PageProt::READ, prot & PROT_READ != 0);
     out.set(PageProt::WRITE, prot & PROT_WRITE != 0);
@@ -46,7 +46,7 @@ fn page_prot(prot: u32) -> PageProt {
 }
 
 /// Returns how many bytes the caller may lock.
-fn lock_limit(cx: &Context<'_>) -> u64 {
+pub(super) fn lock_limit(cx: &Context<'_>) -> u64 {
     if cx.credentials().can(Capability::IpcLock) { u64::MAX } else { cx.process().limit(Resource::Memlock) }
 }
 

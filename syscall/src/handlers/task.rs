@@ -175,8 +175,8 @@ fn clone(cx: &Context<'_>, request: &CloneRequest) -> SysResult<u32> {
     if flags & NAMESPACES != 0 {
         return Err(Errno::EINVAL.into());
     }
-    // Tracing and I/O contexts have no effect without a tracer and an I/O scheduler; SysV undo lists are not there.
-    let _without_effect = CLONE_PTRACE | CLONE_UNTRACED | CLONE_IO | CLONE_SYSVSEM;
+    // Tracing and I/O contexts have no effect without a tracer and an I/O scheduler.
+    let _without_effect = CLONE_PTRACE | CLONE_UNTRACED | CLONE_IO;
     if cx.system().thread_count().0 as u64 >= cx.process().limit(Resource::Nproc)
         && !cx.credentials().can(Capability::SysResource)
     {
@@ -245,6 +245,9 @@ fn clone(cx: &Context<'_>, request: &CloneRequest) -> SysResult<u32> {
             let _ = process.vm().write_initial(request.child_tid, &tid.to_le_bytes());
         }
     }
+    if has(CLONE_SYSVSEM) {
+        *thread.undo.lock() = Some(parent.undo_list());
+    }
     if has(CLONE_CHILD_CLEARTID) {
         thread.clear_child_tid.store(request.child_tid.0, core::sync::atomic::Ordering::Relaxed);
     }
@@ -293,7 +296,7 @@ fn join_process(cx: &Context<'_>, process: &Arc<Process>, thread: &Arc<Thread>) 
 
 fn new_process(cx: &Context<'_>, request: &CloneRequest, pid: u32) -> SysResult<Arc<Process>> {
     let caller = cx.process();
-    let vm = if request.flags & CLONE_VM != 0 { caller.vm() } else { caller.vm().fork()? };
+    let vm = if request.flags & CLONE_VM != 0 { caller.vm() } else { caller.vm().fork(pid)? };
     let handlers = Arc::clone(&caller.handlers.lock());
     let handlers = if request.flags & CLONE_SIGHAND != 0 {
         handlers

@@ -36,6 +36,7 @@ pub fn exit_thread(cx: &Context<'_>, wait_status: u32) {
         futex::clear_and_wake(cx, hal::UserAddr(clear));
     }
     thread.finish_vfork();
+    thread.release_undo();
     let files = thread.files();
     thread.release_resources();
     cx.system().remove_thread(thread.tid());

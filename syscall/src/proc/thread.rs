@@ -9,6 +9,7 @@ use hal::sync::{Lock, rank};
 use hal::{CpuSet, Readiness, Task, WaitQueue};
 
 use super::{Credentials, FdTable, FsContext, Process};
+use crate::ipc::sem::UndoList;
 use crate::signal::ThreadSignals;
 
 bitflags::bitflags! {
@@ -93,6 +94,8 @@ pub struct Thread {
     pub parent_death_signal: AtomicU32,
     /// Who waits for this thread's `execve` or end (`vfork(2)`).
     pub vfork: Lock<Option<Arc<VforkDone>>, { rank::LEAF }>,
+    /// What is undone at the end (`SEM_UNDO`).
+    pub(crate) undo: Lock<Option<Arc<UndoList>>, { rank::LEAF }>,
     /// Page faults without and with I/O (`getrusage(2)`).
     pub faults: (AtomicU64, AtomicU64),
 }
@@ -158,6 +161,7 @@ impl Thread {
             affinity: Lock::new(parts.affinity),
             timer_slack_ns: AtomicU64::new(50_000),
             io_priority: AtomicU32::new(0),
+            undo: Lock::default(),
             parent_death_signal: AtomicU32::new(0),
             vfork: Lock::default(),
             faults: (AtomicU64::new(0), AtomicU64::new(0)),

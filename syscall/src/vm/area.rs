@@ -1,10 +1,12 @@
 //! One mapping: a range of pages with one protection and one origin.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use hal::{Frame, PAGE_SIZE, PageRange, Prot, UserAddr};
 
 use super::PageSource;
+use crate::ipc::shm::Attachment;
 
 bitflags::bitflags! {
     /// Properties of a mapping (Linux's `VM_*`, as far as they have an effect).
@@ -103,6 +105,8 @@ pub struct Area {
     pub flags: AreaFlags,
     /// Origin of the pages.
     pub backing: Backing,
+    /// What counts it as a mapping of a System V segment.
+    pub attachment: Option<Box<Attachment>>,
 }
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -180,6 +184,9 @@ impl Area {
     /// Says whether `next` can become part of this one.
     pub(super) fn joins(&self, next: &Self) -> bool {
         self.end == next.start
+            // LINUX: what counts its mappings is never joined again.
+            && self.attachment.is_none()
+            && next.attachment.is_none()
             && self.prot == next.prot
             && self.may == next.may
             && self.flags == next.flags

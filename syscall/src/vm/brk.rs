@@ -48,6 +48,7 @@ impl Vm {
         }
         let flags = state.default_flags;
         let area = Area {
+            attachment: None,
             start: old.0,
             end: new.0,
             prot: Prot::READ | Prot::WRITE,

@@ -12,11 +12,11 @@ use super::areas::Areas;
 use super::{AreaFlags, State, Vm, VmLimits, no_memory};
 
 impl Vm {
-    /// Makes a copy for a child: private pages are shared until one side writes.
+    /// Makes a copy for a child with that number: private pages are shared until one side writes.
     ///
     /// # Errors
     /// `ENOMEM`
-    pub fn fork(&self) -> Result<Arc<Self>> {
+    pub fn fork(&self, child: u32) -> Result<Arc<Self>> {
         let mut state = self.state.lock();
         state.note_peak();
         let mut copies = Vec::with_capacity(state.areas.count());
@@ -25,6 +25,9 @@ impl Vm {
             let mut copy = area.clone();
             // LINUX: memory locks are not inherited.
             copy.flags -= AreaFlags::LOCKED | AreaFlags::LOCK_ON_FAULT;
+            if let Some(attachment) = &mut copy.attachment {
+                attachment.give_to(child);
+            }
             copies.push(copy);
             if !area.flags.contains(AreaFlags::WIPEONFORK) {
                 let mode = if area.is_shared() { ForkMode::Share } else { ForkMode::CopyOnWrite };

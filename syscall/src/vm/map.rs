@@ -1,11 +1,14 @@
 //! Making and removing mappings.
 
 use abi::{Errno, Result};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use hal::{Access, Frame, PAGE_SIZE, PageFault, PageRange, Prot, USER_END, UserAddr};
+
+use crate::ipc::shm::Attachment;
 
 use super::{Area, AreaFlags, Backing, MAX_AREAS, MMAP_MIN_ADDR, PageSource, Search, State, Vm};
 
@@ -52,6 +55,8 @@ pub struct MapRequest {
     pub populate: Populate,
     /// Most bytes that may be locked; `u64::MAX` with `CAP_IPC_LOCK`.
     pub lock_limit: u64,
+    /// What counts it as a mapping of a System V segment.
+    pub attachment: Option<Box<Attachment>>,
 }
 
 impl MapRequest {
@@ -90,6 +95,7 @@ impl MapRequest {
             backing,
             populate: Populate::No,
             lock_limit: u64::MAX,
+            attachment: None,
         }
     }
 }
@@ -133,6 +139,7 @@ impl Vm {
             may: request.may,
             flags,
             backing: request.backing,
+            attachment: request.attachment,
         };
         if flags.contains(AreaFlags::LOCKED) && state.areas.locked.saturating_add(len) > request.lock_limit {
             return Err(Errno::EAGAIN);

@@ -8,6 +8,7 @@
 mod advise;
 mod area;
 mod areas;
+mod attach;
 mod brk;
 mod fault;
 mod file;

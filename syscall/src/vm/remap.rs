@@ -96,6 +96,7 @@ impl Vm {
             let mut request =
                 MapRequest::private_file(Place::Fixed(at), len, area.prot, Arc::clone(source), page);
             (request.flags, request.may, request.populate) = (area.flags, area.may, populate);
+            request.attachment.clone_from(&area.attachment);
             request
         };
         self.map(request).map(|_| ())

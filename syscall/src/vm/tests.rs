@@ -124,7 +124,7 @@ fn fork_shares_until_someone_writes() {
     }
     vm.advise(range(at + 2 * PAGE, 1), Advice::DontFork).unwrap();
     vm.advise(range(at + 3 * PAGE, 1), Advice::WipeOnFork).unwrap();
-    let child = vm.fork().unwrap();
+    let child = vm.fork(3).unwrap();
     store(&vm, at, 2).unwrap();
     store(&child, at + PAGE, 3).unwrap();
     assert_eq!((load(&child, at), load(&vm, at + PAGE)), (Ok(1), Ok(1)));
@@ -143,7 +143,7 @@ fn shared_memory_is_shared_and_private_files_are_copied() {
     let mut request = MapRequest::private_file(Place::Anywhere, 2 * PAGE, RW, object, 0);
     request.flags = AreaFlags::SHARED;
     let at = vm.map(request).unwrap().0;
-    let child = vm.fork().unwrap();
+    let child = vm.fork(3).unwrap();
     store(&child, at, 5).unwrap();
     assert_eq!(load(&vm, at), Ok(5));
 
@@ -343,7 +343,7 @@ fn random_operations_agree_with_a_model() {
         for round in 0..600 {
             let which = random.below(spaces.len());
             if random.below(60) == 0 && spaces.len() < 4 {
-                let child = (spaces[which].0.fork().unwrap(), spaces[which].1.clone());
+                let child = (spaces[which].0.fork(3).unwrap(), spaces[which].1.clone());
                 spaces.push(child);
             } else {
                 let (vm, model) = &mut spaces[which];

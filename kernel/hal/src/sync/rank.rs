@@ -59,6 +59,8 @@ ranks! {
     OBJECT = 400;
     /// One direction of a connection within the machine.
     STREAM = 405;
+    /// The objects of one kind of System V IPC; an object may be taken out while it is locked.
+    IPC_TABLE = 406;
     /// A terminal.
     TTY = 410;
     /// Who is bound to which port of TCP.
