@@ -7,7 +7,7 @@
 use alloc::string::String;
 
 use abi::futex::FutexWaitv;
-use abi::ipc::Sembuf;
+use abi::ipc::{MqAttr, Sembuf};
 use abi::signal::{KernelSigaction, Siginfo, StackT};
 use abi::time::{Itimerspec, Itimerval, Sigevent, Timespec, Timeval, Timex, Timezone, Tms};
 
@@ -422,12 +422,12 @@ syscalls! {
     [237 235] mbind => numa::sys_mbind(UserAddr, u64, u32, UserAddr, u64, Flags) : Partial("there is one memory node, and a policy is checked but not kept");
     [238 237] set_mempolicy => numa::sys_set_mempolicy(u32, UserAddr, u64) : Partial("there is one memory node, and a policy is checked but not kept");
     [239 236] get_mempolicy => numa::sys_get_mempolicy(UserPtr<u32, Out>, UserAddr, u64, UserAddr, Flags) : Partial("always answers the default policy");
-    [240 180] mq_open : Absent("POSIX message queues arrive with many processes");
-    [241 181] mq_unlink : Absent("POSIX message queues arrive with many processes");
-    [242 182] mq_timedsend : Absent("POSIX message queues arrive with many processes");
-    [243 183] mq_timedreceive : Absent("POSIX message queues arrive with many processes");
-    [244 184] mq_notify : Absent("POSIX message queues arrive with many processes");
-    [245 185] mq_getsetattr : Absent("POSIX message queues arrive with many processes");
+    [240 180] mq_open => mqueue::sys_mq_open(UserPath, Flags, Mode, UserPtr<MqAttr, In>) : Full;
+    [241 181] mq_unlink => mqueue::sys_mq_unlink(UserPath) : Full;
+    [242 182] mq_timedsend => mqueue::sys_mq_timedsend(Fd, InBuf, u32, UserPtr<Timespec, In>) : Full;
+    [243 183] mq_timedreceive => mqueue::sys_mq_timedreceive(Fd, OutBuf, UserPtr<u32, Out>, UserPtr<Timespec, In>) : Full;
+    [244 184] mq_notify => mqueue::sys_mq_notify(Fd, UserPtr<Sigevent, In>) : Partial("SIGEV_THREAD needs a netlink socket, which there is not yet");
+    [245 185] mq_getsetattr => mqueue::sys_mq_getsetattr(Fd, UserPtr<MqAttr, In>, UserPtr<MqAttr, Out>) : Full;
     [246 104] kexec_load : Absent("kernel modules and other kernels have no place here");
     [247  95] waitid => wait::sys_waitid(i32, i32, UserAddr, Flags, UserPtr<Rusage, Out>) : Full;
     [248 217] add_key : Absent("no key retention service; programs fall back");
@@ -454,7 +454,7 @@ syscalls! {
     [269  48] faccessat => stat::sys_faccessat(Fd, UserPath, u32) : Full;
     [270  72] pselect6 => poll::sys_pselect6(i32, UserAddr, UserAddr, UserAddr, UserPtr<Timespec, InOut>, UserPtr<abi::signal::SigsetArgument, In>) : Full;
     [271  73] ppoll => poll::sys_ppoll(UserPtr<abi::poll::Pollfd, InOut>, u32, UserPtr<Timespec, InOut>, UserPtr<u64, In>, usize) : Full;
-    [272  97] unshare : Absent("no namespaces in a single-application machine");
+    [272  97] unshare => task::sys_unshare(u64) : Partial("no namespaces");
     [273  99] set_robust_list => futex::sys_set_robust_list(UserAddr, usize) : Full;
     [274 100] get_robust_list => futex::sys_get_robust_list(i32, UserPtr<u64, Out>, UserPtr<usize, Out>) : Full;
     [275  76] splice => splice::sys_splice(Fd, UserPtr<i64, InOut>, Fd, UserPtr<i64, InOut>, usize, Flags) : Full;

@@ -162,11 +162,16 @@ pub(crate) struct Deadline {
 
 /// Sleeps until the waiter is woken.
 fn park_until_woken(cx: &Context<'_>, waiter: &Waiter, deadline: Option<&Deadline>) -> Woken {
+    park_until(cx, deadline, || waiter.woken().is_some())
+}
+
+/// Sleeps until a wait has ended, whose end comes with a call of the thread's waker: [`Woken::Again`] says that it has.
+pub(crate) fn park_until(cx: &Context<'_>, deadline: Option<&Deadline>, ended: impl Fn() -> bool) -> Woken {
     let _registration = deadline
         .is_some_and(|d| matches!(d.base, Base::Realtime))
         .then(|| cx.system().time.changes().add(Readiness::READ, cx.thread.waker()));
     loop {
-        if waiter.woken().is_some() {
+        if ended() {
             return Woken::Again;
         }
         let mut monotonic = None;

@@ -208,9 +208,16 @@ pub(crate) fn sys_close(cx: &Context<'_>, fd: Fd) -> SysResult<()> {
     Ok(())
 }
 
-/// Does what closing any descriptor of a file means: the process loses its record locks on it (`fcntl(2)`).
+/// Does what closing any descriptor of a file means: the process loses its record locks on it (`fcntl(2)`), and does not
+/// hear of messages in it any more (`mq_notify(3)`).
 pub(crate) fn closed(process: &Process, description: &Description) {
     let system = process.system();
+    if system.ipc.mqueue.notices_used()
+        && let Some(file) = description.file().filter(|f| !f.is_path())
+        && let Some(queue) = file.node().downcast_ref::<crate::ipc::mqueue::Queue>()
+    {
+        queue.unregister(process);
+    }
     if system.files.record_locks_used()
         && let Some(file) = description.file().filter(|f| !f.is_path())
     {
@@ -219,9 +226,10 @@ pub(crate) fn closed(process: &Process, description: &Description) {
     }
 }
 
-/// Releases the record locks of a process that ends, while its descriptors are still there.
+/// Does for each descriptor of a process that ends what closing it means, while its descriptors are still there.
 pub(crate) fn release_locks(process: &Process, files: &FdTable) {
-    if process.system().files.record_locks_used() {
+    let system = process.system();
+    if system.files.record_locks_used() || system.ipc.mqueue.notices_used() {
         for fd in files.list() {
             if let Ok(description) = files.get(fd) {
                 closed(process, &description);

@@ -16,6 +16,7 @@ pub(crate) mod membarrier;
 pub(crate) mod memfd;
 pub(crate) mod mm;
 pub(crate) mod mount;
+pub(crate) mod mqueue;
 pub(crate) mod msg;
 pub(crate) mod numa;
 pub(crate) mod poll;

@@ -42,6 +42,11 @@ pub(crate) const FILE_SYSTEMS: &[FileSystemType] = &[
     FileSystemType { name: "devtmpfs", virtual_: true, make: None },
     FileSystemType { name: "pipefs", virtual_: true, make: None },
     FileSystemType { name: "ramfs", virtual_: true, make: Some(|system, _| make_ram(system, b"")) },
+    FileSystemType {
+        name: "mqueue",
+        virtual_: true,
+        make: Some(|system, _| Ok(system.ipc.mqueue.file_system())),
+    },
     FileSystemType { name: "overlay", virtual_: true, make: None },
     FileSystemType { name: "erofs", virtual_: false, make: None },
 ];

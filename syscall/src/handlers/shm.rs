@@ -29,7 +29,7 @@ pub(crate) fn sys_shmget(cx: &Context<'_>, key: i32, size: u64, flags: Flags) ->
         if let Some(id) = segments.table.find(key, flags, &who, fits)? {
             return Ok(id);
         }
-        segments.check_size(size)?;
+        segments.check_size(size, flags)?;
         if flags & SHM_HUGETLB != 0 {
             return Err(no_huge_pages(cx, size).into());
         }

@@ -341,6 +341,27 @@ fn wait_for_vfork(cx: &Context<'_>, done: &Arc<VforkDone>) {
     }
 }
 
+/// `unshare(2)`: gives the thread its own of what it shares with others.
+pub(crate) fn sys_unshare(cx: &Context<'_>, flags: u64) -> SysResult<()> {
+    let own = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
+    // What threads of a process always share can be unshared only by a thread that is alone in it.
+    let alone = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+    if flags & !(own | alone) != 0 || flags & alone != 0 && cx.process().state.lock().threads.len() > 1 {
+        return Err(Errno::EINVAL.into());
+    }
+    let thread = cx.thread;
+    if flags & CLONE_SYSVSEM != 0 {
+        thread.release_undo();
+    }
+    if flags & CLONE_FS != 0 {
+        drop(thread.set_fs(Arc::new(thread.fs().copy())));
+    }
+    if flags & CLONE_FILES != 0 {
+        drop(thread.set_files(Arc::new(thread.files().copy())));
+    }
+    Ok(())
+}
+
 /// `exit(2)`: ends the calling thread.
 pub(crate) fn sys_exit(cx: &Context<'_>, status: i32) -> Outcome {
     proc::exit_thread(cx, exit_status(status));

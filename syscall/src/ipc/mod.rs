@@ -5,6 +5,7 @@
 //! operation possible carries it out for the sleeper, as Linux does: the order in which sleepers came is the order in
 //! which they are served, and a sleeper that wakes finds its result. The sleeping itself is in the handlers.
 
+pub mod mqueue;
 pub mod msg;
 pub mod sem;
 pub mod shm;
@@ -24,12 +25,19 @@ pub struct Ipc {
     pub sem: sem::Sets,
     /// Message queues of System V.
     pub msg: msg::Queues,
+    /// Message queues of POSIX.
+    pub mqueue: Arc<mqueue::Directory>,
 }
 
 impl Ipc {
     /// Makes a system's state, without objects.
     pub fn new(clock: &'static dyn Clock) -> Self {
-        Self { shm: shm::Segments::new(clock), sem: sem::Sets::default(), msg: msg::Queues::default() }
+        Self {
+            shm: shm::Segments::new(clock),
+            sem: sem::Sets::default(),
+            msg: msg::Queues::default(),
+            mqueue: mqueue::Directory::new(clock),
+        }
     }
 }
 

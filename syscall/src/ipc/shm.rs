@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::ipc::{IpcPerm, SHM_DEST, SHM_LOCKED, SHMALL, SHMMAX, SHMMNI, ShmidDs};
+use abi::ipc::{IpcPerm, SHM_DEST, SHM_LOCKED, SHM_NORESERVE, SHMALL, SHMMAX, SHMMNI, ShmidDs};
 use abi::{Errno, Result};
 use hal::sync::{Lock, rank};
 use hal::{Clock, PAGE_SIZE};
@@ -83,14 +83,20 @@ impl Segments {
     /// Checks the size of a new segment.
     ///
     /// # Errors
-    /// `EINVAL` for a size that is not permitted, `ENOSPC` if all segments would have too many pages.
-    pub fn check_size(&self, size: u64) -> Result<()> {
+    /// `EINVAL` for a size that is not permitted, `ENOSPC` if all segments would have too many pages, `ENOMEM` for more
+    /// than the machine has.
+    pub fn check_size(&self, size: u64, flags: u32) -> Result<()> {
         if size < 1 || size > self.max.load(Ordering::Relaxed) {
             return Err(Errno::EINVAL);
         }
         let pages = size.checked_next_multiple_of(PAGE).ok_or(Errno::ENOSPC)? / PAGE;
         let total = self.total.lock().checked_add(pages).ok_or(Errno::ENOSPC)?;
-        if total > self.all.load(Ordering::Relaxed) { Err(Errno::ENOSPC) } else { Ok(()) }
+        if total > self.all.load(Ordering::Relaxed) {
+            return Err(Errno::ENOSPC);
+        }
+        // What could never be there is refused at once (`vm.overcommit_memory` 0).
+        let promised = flags & SHM_NORESERVE == 0;
+        if promised && pages > hal::Frame::usage().total { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
     /// Makes a segment; `None` if another was faster with the key.

@@ -60,7 +60,7 @@ impl File for Fixed {
 }
 
 /// A setting with a value that is built in.
-fn fixed(value: impl Into<String>) -> Entry {
+pub(super) fn fixed(value: impl Into<String>) -> Entry {
     Entry::file(0o644, Fixed(value.into())).strict()
 }
 
@@ -78,7 +78,7 @@ fn made(system: &Arc<System>, make: impl Fn(&System) -> String + Send + Sync + '
 /// `proc_sys_kernel(5)`
 fn kernel(system: &Arc<System>) -> Folder {
     let threads = boot::max_threads();
-    Folder::new()
+    let folder = Folder::new()
         .with("arch", fact("x86_64"))
         .with("cap_last_cap", fact(format!("{}", ALL_CAPABILITIES.ilog2())))
         .with("core_pattern", fixed("core"))
@@ -102,7 +102,8 @@ fn kernel(system: &Arc<System>) -> Folder {
         .with("randomize_va_space", fixed("2"))
         .with("tainted", fixed("0"))
         .with("threads-max", fixed(format!("{threads}")))
-        .with("version", fact(VERSION))
+        .with("version", fact(VERSION));
+    super::ipc::kernel(folder, system)
 }
 
 /// `random(4)`
@@ -146,6 +147,7 @@ fn fs(system: &Arc<System>) -> Folder {
         .with("file-max", fixed(format!("{most}")))
         .with("file-nr", made(system, move |system| format!("{}\t0\t{most}", open_files(system))))
         .folder("inotify", inotify)
+        .folder("mqueue", super::ipc::mqueue(system))
         .with("nr_open", fixed(format!("{OPEN_MAX}")))
         .with("overflowgid", fixed("65534"))
         .with("overflowuid", fixed("65534"))

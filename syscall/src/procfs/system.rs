@@ -7,7 +7,7 @@ use hal::CpuTime;
 use vfs::fs::synthetic::{Entry, Folder};
 
 use super::usage::{self, Load};
-use super::{Text, locks, meminfo, sysctl};
+use super::{Text, ipc, locks, meminfo, sysctl};
 use crate::handlers::system::{RELEASE, VERSION};
 use crate::handlers::time::{SECOND, USER_TICK_NS};
 use crate::system::{FIRST_PID, System};
@@ -38,6 +38,7 @@ pub(super) fn root(system: &Arc<System>) -> Folder {
         .with("stat", about(system, 0o444, stat))
         .with("swaps", Entry::text("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"))
         .folder("sys", sysctl::folder(system))
+        .folder("sysvipc", ipc::sysvipc(system))
         .with(
             "thread-self",
             Entry::link_fn(|caller| Ok(format!("{}/task/{}", caller.pid, caller.tid).into_bytes())),
@@ -52,7 +53,7 @@ const DEVICES: &str =
     "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n";
 
 /// `proc_filesystems(5)`
-const FILE_SYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\nnodev\tdevpts\n\
+const FILE_SYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\nnodev\tdevpts\nnodev\tmqueue\n\
     \terofs\nnodev\toverlay\n";
 
 /// `proc_cpuinfo(5)`. Of the machine's topology nothing is known: each processor is shown as a core of one package.

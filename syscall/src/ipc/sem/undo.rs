@@ -3,7 +3,6 @@
 //! The sums to undo are kept by the sets, under their lock; a list knows in which sets it has such. Threads share a list
 //! if they were made with `CLONE_SYSVSEM`, and its last user's end is what undoes.
 
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +73,7 @@ impl Set {
     }
 }
 
-fn undo_sums(state: &mut State, sums: &Box<[i16]>, pid: u32) {
+fn undo_sums(state: &mut State, sums: &[i16], pid: u32) {
     for (semaphore, &sum) in state.semaphores.iter_mut().zip(sums) {
         if sum != 0 {
             // LINUX: a sum that does not fit is cut; POSIX leaves it open.
