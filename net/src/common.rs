@@ -1,5 +1,6 @@
 //! What sockets of all families have in common.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
@@ -80,8 +81,19 @@ pub struct Common {
     pub ended: AtomicU32,
     /// Who made the socket, or the peer (`SO_PEERCRED`).
     pub peer_credentials: Lock<Option<Ucred>, { rank::LEAF }>,
+    /// When the last message was received, in nanoseconds since 1970, 0 for never (`SIOCGSTAMP`).
+    pub last_time_ns: AtomicU64,
+    /// Groups of the socket's own process and of the peer's (`SO_PEERGROUPS`).
+    groups: Lock<Groups, { rank::LEAF }>,
     /// The pending error's number, 0 for none.
     error: AtomicI32,
+}
+
+/// Supplementary groups, as far as anybody has told them.
+#[derive(Clone, Default)]
+struct Groups {
+    own: Option<Arc<[u32]>>,
+    peer: Option<Arc<[u32]>>,
 }
 
 /// [`Common::ended`]: nothing more is received.
@@ -127,6 +139,8 @@ impl Common {
             listens: AtomicBool::new(false),
             ended: AtomicU32::new(0),
             peer_credentials: Lock::new(None),
+            last_time_ns: AtomicU64::new(0),
+            groups: Lock::new(Groups::default()),
             error: AtomicI32::new(0),
         }
     }
@@ -164,6 +178,26 @@ impl Common {
             busy_poll,
             incoming_cpu
         );
+    }
+
+    /// Notes the groups of whoever uses the socket, for the peer to ask for.
+    pub fn set_groups(&self, groups: &Arc<[u32]>) {
+        self.groups.lock().own = Some(Arc::clone(groups));
+    }
+
+    /// Returns the groups of whoever uses the socket.
+    pub fn groups(&self) -> Option<Arc<[u32]>> {
+        self.groups.lock().own.clone()
+    }
+
+    /// Notes the groups of the peer.
+    pub fn set_peer_groups(&self, groups: Option<Arc<[u32]>>) {
+        self.groups.lock().peer = groups;
+    }
+
+    /// Returns the groups of the peer (`SO_PEERGROUPS`).
+    pub fn peer_groups(&self) -> Option<Arc<[u32]>> {
+        self.groups.lock().peer.clone()
     }
 
     /// Notes an error that the next call reports.

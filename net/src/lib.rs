@@ -29,6 +29,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
+pub mod unix;
 mod wire;
 
 #[cfg(test)]

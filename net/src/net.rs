@@ -9,9 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::Waker;
 
-use abi::socket::{
-    AF_INET, AF_INET6, AF_MAX, SOCK_DCCP, SOCK_DGRAM, SOCK_PACKET, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
-};
+use abi::socket::{AF_INET, AF_INET6, AF_MAX, AF_UNIX, SOCK_PACKET};
 use abi::{Errno, Result};
 use hal::sync::{Lock, rank};
 use hal::{Clock, Entropy, NetDevice, NetEvents};
@@ -20,7 +18,7 @@ use crate::config::{Config, InterfaceAddress};
 use crate::fragments::Fragments;
 use crate::ingress::Batch;
 use crate::interface::{Interface, LOOPBACK};
-use crate::{Identity, Socket, inet, loopback, tcp, udp};
+use crate::{Identity, Socket, inet, loopback, tcp, udp, unix};
 
 /// What the network needs of the machine.
 #[derive(Clone, Copy)]
@@ -46,6 +44,7 @@ pub struct Net {
     pub(crate) neighbor_timer: AtomicBool,
     /// Chosen at the start; nobody outside can guess what is derived from it.
     pub(crate) secret: [u64; 4],
+    unix: Arc<unix::Domain>,
 }
 
 impl Net {
@@ -71,6 +70,7 @@ impl Net {
             ident: AtomicU32::new(u32::from(bytes[31]) << 8),
             neighbor_timer: AtomicBool::new(false),
             secret,
+            unix: Arc::default(),
         })
     }
 
@@ -112,6 +112,11 @@ impl Net {
         interface
     }
 
+    /// Returns the UNIX sockets.
+    pub const fn unix(&self) -> &Arc<unix::Domain> {
+        &self.unix
+    }
+
     /// Makes a socket (`socket(2)`); `kind` comes without flags.
     ///
     /// # Errors
@@ -126,11 +131,11 @@ impl Net {
         if !(0..i32::from(AF_MAX)).contains(&domain) {
             return Err(Errno::EAFNOSUPPORT);
         }
-        match kind {
-            SOCK_STREAM | SOCK_DGRAM | SOCK_RAW..=SOCK_SEQPACKET | SOCK_DCCP | SOCK_PACKET => {}
-            _ => return Err(Errno::EINVAL),
+        if kind > SOCK_PACKET {
+            return Err(Errno::EINVAL);
         }
         match u16::try_from(domain) {
+            Ok(AF_UNIX) => unix::socket(self, kind, protocol),
             Ok(family @ (AF_INET | AF_INET6)) => inet::socket(self, family, kind, protocol, who),
             _ => Err(Errno::EAFNOSUPPORT),
         }
@@ -147,6 +152,9 @@ impl Net {
         protocol: i32,
         who: &Identity,
     ) -> Result<(Arc<dyn Socket>, Arc<dyn Socket>)> {
+        if domain == i32::from(AF_UNIX) {
+            return unix::pair(self, kind, protocol, who);
+        }
         self.socket(domain, kind, protocol, who)?;
         Err(Errno::EOPNOTSUPP)
     }

@@ -30,6 +30,7 @@ pub mod proc;
 pub mod procfs;
 pub mod signal;
 pub mod signalfd;
+pub mod socket;
 pub mod system;
 pub mod table;
 pub mod timerfd;

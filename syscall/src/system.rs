@@ -38,6 +38,8 @@ pub struct System {
     names: Lock<Names, { rank::LEAF }>,
     /// The tree of files.
     pub vfs: vfs::Vfs,
+    /// Sockets.
+    pub net: Arc<net::Net>,
     /// What else belongs to files: console, pipes, terminals.
     pub files: FileState,
     /// The time zone, and who wants to hear that the clock was set.
@@ -67,6 +69,8 @@ pub struct Names {
 impl System {
     /// Makes a system on a machine, without processes.
     pub fn new(platform: Platform, vfs: vfs::Vfs, hostname: &[u8]) -> Arc<Self> {
+        let net = net::Net::new(net::Environment { clock: platform.clock, entropy: platform.entropy });
+        net.unix().set_behind(crate::socket::behind);
         let names = Names { host: hostname.to_vec(), domain: b"(none)".to_vec() };
         Arc::new(Self {
             platform,
@@ -75,6 +79,7 @@ impl System {
             tasks: Lock::new(Tasks { last: 1, ..Tasks::default() }),
             unimplemented: Lock::default(),
             names: Lock::new(names),
+            net,
             files: FileState::new(&platform, &vfs),
             time: crate::handlers::time::SystemTime::default(),
             futexes: crate::futex::Futexes::default(),

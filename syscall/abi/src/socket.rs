@@ -183,6 +183,17 @@ structs! {
         svm_family: u16, svm_reserved1: u16, svm_port: u32, svm_cid: u32, svm_flags: u8, _zero: [u8; 3],
     }
 
+    /// A link-layer address (`packet(7)`); the protocol is in network byte order.
+    SockaddrLl = "struct sockaddr_ll" {
+        sll_family: u16, sll_protocol: [u8; 2], sll_ifindex: i32, sll_hatype: u16, sll_pkttype: u8, sll_halen: u8,
+        sll_addr: [u8; 8],
+    }
+
+    /// A report of the error queue (`ip(7)`, `IP_RECVERR`).
+    SockExtendedErr = "struct sock_extended_err" {
+        ee_errno: u32, ee_origin: u8, ee_type: u8, ee_code: u8, ee_pad: u8, ee_info: u32, ee_data: u32,
+    }
+
     /// Room for every address.
     SockaddrStorage = "struct __kernel_sockaddr_storage" { ss_family: u16, _data: [u8; 126] }
 

@@ -28,18 +28,8 @@ pub(super) fn owner(
     #[expect(clippy::cast_possible_truncation, reason = "the argument is an int")]
     let word = (argument as u32).cast_signed();
     match command {
-        F_GETOWN => {
-            let owner = *description.owner.lock();
-            Ok(i64::from(if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id }))
-        }
-        F_SETOWN => {
-            let (kind, id) = match word {
-                i32::MIN => return Err(Errno::EINVAL.into()),
-                group @ ..0 => (F_OWNER_PGRP, -group),
-                process => (F_OWNER_PID, process),
-            };
-            set_owner(cx, description, kind, id)
-        }
+        F_GETOWN => Ok(i64::from(plain_owner(description))),
+        F_SETOWN => set_plain_owner(cx, description, word),
         F_GETOWN_EX => {
             let owner = *description.owner.lock();
             fcntl::write_owner(cx, at, owner.kind, owner.id)?;
@@ -64,6 +54,22 @@ pub(super) fn owner(
         }
         _ => Err(Errno::EINVAL.into()),
     }
+}
+
+/// Returns the owner as one number: a process group is negative.
+pub(super) fn plain_owner(description: &Description) -> i32 {
+    let owner = *description.owner.lock();
+    if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id }
+}
+
+/// Sets the owner that one number names.
+pub(super) fn set_plain_owner(cx: &Context<'_>, description: &Description, owner: i32) -> SysResult<i64> {
+    let (kind, id) = match owner {
+        i32::MIN => return Err(Errno::EINVAL.into()),
+        group @ ..0 => (F_OWNER_PGRP, -group),
+        process => (F_OWNER_PID, process),
+    };
+    set_owner(cx, description, kind, id)
 }
 
 fn set_owner(cx: &Context<'_>, description: &Description, kind: i32, id: i32) -> SysResult<i64> {

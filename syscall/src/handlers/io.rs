@@ -5,6 +5,7 @@ use abi::fs::{
     SEEK_HOLE, SEEK_SET,
 };
 use abi::signal::{SI_USER, SIGPIPE, SIGXFSZ, Siginfo};
+use abi::socket::MsgFlags;
 use abi::{Errno, Result};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use hal::{Dest, Readiness, Source, USER_END, UserAddr, UserRange};
 use vfs::{Allocate, Durable, OpenFile, Whence, WriteAt};
 
 use super::at;
+use super::socket::{self, Patience, Waits};
 use crate::block;
 use crate::decode::{Fd, Flags, In, InBuf, OutBuf, UserPtr};
 use crate::proc::{Description, Object, Resource, Sharing};
@@ -72,6 +74,9 @@ pub(crate) fn wait<T>(
         Err(Errno::EAGAIN) if !description.is_nonblocking() => {}
         other => return Ok(other?),
     }
+    if let Object::Socket(socket) = description.object() {
+        return Patience::new(socket, interest, Waits::AsSet).sleep(cx, socket, step);
+    }
     let register = |waker: &_| description.watch(cx.thread, interest, waker, Sharing::Exclusive);
     block::sleep_until_woken(cx, register, None, step)
 }
@@ -90,6 +95,14 @@ fn read(cx: &Context<'_>, file: &Description, to: &mut Dest<'_>, sleep: Sleep) -
     if let Object::Tty(tty) = file.object() {
         return tty.read_waiting(cx, file, to);
     }
+    if let Object::Socket(socket) = file.object() {
+        // LINUX: no bytes are no question, where `recv` would wait for some.
+        if to.remaining() == 0 {
+            return Ok(0);
+        }
+        let flags = MsgFlags::empty();
+        return Ok(socket::receive(cx, socket, to, flags, Waits::of(file))?.len);
+    }
     wait(cx, file, Readiness::READ, || file.read(cx, to))
 }
 
@@ -101,6 +114,10 @@ pub(crate) fn write(cx: &Context<'_>, file: &Description, from: &mut Source<'_>)
 fn write_some(cx: &Context<'_>, file: &Description, from: &mut Source<'_>, sleep: Sleep) -> SysResult<usize> {
     if let Object::Tty(tty) = file.object() {
         tty.check_write(cx)?;
+    }
+    if let Object::Socket(socket) = file.object() {
+        let waits = if sleep == Sleep::No { Waits::Never } else { Waits::of(file) };
+        return socket::send(cx, socket, from, &mut socket.outgoing(cx), waits);
     }
     // Files of the tree write what they can at once; pipes and terminals take what there is room for.
     let goes_on = matches!(file.object(), Object::Pipe(_) | Object::Tty(_));
@@ -142,7 +159,7 @@ pub(crate) fn report_size_limit<T>(cx: &Context<'_>, result: Result<T>) -> SysRe
     result.map_err(|errno| report_write_error(cx, errno.into()))
 }
 
-fn raise(cx: &Context<'_>, signal: i32) {
+pub(super) fn raise(cx: &Context<'_>, signal: i32) {
     let info = Siginfo::kill(signal, SI_USER, cx.process().pid().cast_signed(), cx.credentials().uid);
     // It is a standard signal, which always finds room.
     let _ = crate::signal::send_thread(&cx.thread.arc(), info);
@@ -424,7 +441,9 @@ pub(crate) fn sys_lseek(cx: &Context<'_>, fd: Fd, offset: i64, whence: u32) -> S
             Errno::EOVERFLOW => Errno::EINVAL,
             other => other,
         })?,
-        Object::Pipe(_) | Object::Tty(_) | Object::Process(_) => return Err(Errno::ESPIPE.into()),
+        Object::Pipe(_) | Object::Tty(_) | Object::Process(_) | Object::Socket(_) => {
+            return Err(Errno::ESPIPE.into());
+        }
         // LINUX: these have an offset that never moves (`noop_llseek`).
         Object::Epoll(_)
         | Object::EventFd(_)

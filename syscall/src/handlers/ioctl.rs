@@ -9,7 +9,7 @@ use abi::ioctl::{
 use hal::UserAddr;
 use vfs::{Kind, OpenFile};
 
-use super::{at, fasync};
+use super::{at, fasync, socket};
 use crate::decode::{Fd, In, Out, UserPtr};
 use crate::files::PipeNode;
 use crate::proc::{Capability, CloseOnExec, Object};
@@ -44,6 +44,7 @@ pub(crate) fn sys_ioctl(cx: &Context<'_>, fd: Fd, request: u32, argument: u64) -
         Object::Node(file) => node(cx, file, request, at),
         Object::Tty(tty) => tty::ioctl::ioctl(cx, tty, request, argument),
         Object::Pipe(pipe) if request == FIONREAD => give_int(cx, at, pipe.end.pipe().len()),
+        Object::Socket(file) => socket::ioctl(cx, &description, file, request, at),
         Object::Inotify(inotify) if request == FIONREAD => give_int(cx, at, inotify.available()),
         _ => Err(Errno::ENOTTY.into()),
     }

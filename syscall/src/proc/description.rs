@@ -21,6 +21,7 @@ use crate::files::{self, AnonymousFile};
 use crate::handlers::at;
 use crate::inotify::Inotify;
 use crate::signalfd::SignalFd;
+use crate::socket::{self, SocketFile};
 use crate::timerfd::TimerFd;
 use crate::tty::TtyFile;
 
@@ -46,6 +47,8 @@ pub enum Object {
     Inotify(Arc<Inotify>),
     /// A process (`pidfd_open(2)`).
     Process(Arc<Process>),
+    /// A socket.
+    Socket(SocketFile),
 }
 
 /// An end of a pipe, or an opening of a fifo.
@@ -216,7 +219,7 @@ impl Description {
     /// Returns what an object without a place is called, and what tells it from others.
     pub const fn anonymous(&self) -> Option<AnonymousFile> {
         Some(match &self.object {
-            Object::Node(_) | Object::Pipe(_) | Object::Tty(_) => return None,
+            Object::Node(_) | Object::Pipe(_) | Object::Tty(_) | Object::Socket(_) => return None,
             Object::Epoll(_) => AnonymousFile::Epoll,
             Object::EventFd(_) => AnonymousFile::EventFd,
             Object::SignalFd(_) => AnonymousFile::SignalFd,
@@ -230,6 +233,7 @@ impl Description {
     pub fn metadata(&self) -> Metadata {
         match &self.object {
             Object::Pipe(PipeFile { node: Some(node), .. }) => vfs::Node::metadata(&**node),
+            Object::Socket(socket) => socket.metadata(),
             _ => match self.file() {
                 Some(file) if file.is_path() => file.place().metadata(),
                 Some(file) => file.node().metadata(),
@@ -240,7 +244,10 @@ impl Description {
 
     /// Returns what `fstatfs(2)` tells of an object without a place.
     pub fn file_system_status(&self) -> FileSystemStatus {
-        files::anonymous_status()
+        match &self.object {
+            Object::Socket(_) => socket::status(),
+            _ => files::anonymous_status(),
+        }
     }
 
     /// Says whether reads and writes may be given an offset.
@@ -257,6 +264,7 @@ impl Description {
         match &self.object {
             Object::Node(file) => file.read(to),
             Object::Pipe(pipe) => pipe.end.read(to),
+            Object::Socket(socket) => socket.read(to),
             Object::Tty(tty) => tty.read(cx, to),
             Object::EventFd(event) => event.read(to),
             Object::SignalFd(signals) => signals.read(cx.thread, to),
@@ -275,6 +283,7 @@ impl Description {
         match &self.object {
             Object::Node(file) => at::as_caller(cx, |caller| file.write(from, caller)),
             Object::Pipe(pipe) => pipe.end.write(from, self.write_mode()),
+            Object::Socket(socket) => socket.write(cx, from),
             Object::Tty(tty) => tty.write(cx, from),
             Object::EventFd(event) => event.write(from),
             Object::SignalFd(_)
@@ -327,6 +336,7 @@ impl Description {
             Object::TimerFd(timer) => timer.readiness(),
             Object::Inotify(inotify) => inotify.readiness(),
             Object::Process(process) => files::process_readiness(process),
+            Object::Socket(socket) => socket.socket().readiness(),
         }
     }
 
@@ -346,6 +356,7 @@ impl Description {
             Object::SignalFd(_) => SignalFd::queues(thread).map(|queue| Some(add(queue))),
             Object::Inotify(inotify) => [Some(add(inotify.queue())), None],
             Object::Process(process) => [Some(add(&process.exit_events)), None],
+            Object::Socket(socket) => [Some(add(socket.socket().queue())), None],
         };
         Watch { _queues: queues }
     }

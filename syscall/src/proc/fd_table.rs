@@ -112,6 +112,16 @@ impl FdTable {
         Ok(fd(index))
     }
 
+    /// Says whether `count` descriptors below `limit` are free. Another thread may take them before the caller does.
+    pub fn has_room(&self, count: usize, limit: u64) -> bool {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let slots = self.slots.lock();
+        let end = slots.list.len().min(limit);
+        let behind = limit - end;
+        let free = (slots.free_from..end).filter(|&i| slots.list[i].is_none()).take(count).count();
+        behind >= count || free + behind >= count
+    }
+
     /// Puts a description at a descriptor, and returns the one that was there, to be closed by the caller without the
     /// table's lock (`dup2(2)`).
     ///
