@@ -82,7 +82,7 @@ fn start_system(boot: &BootInfo, config: Config) {
     let report = |key: &str, value: &dyn core::fmt::Display| {
         platform.console.write(Stream::Report, alloc::format!("{key}={value}\n").as_bytes());
     };
-    match syscall::boot::start(platform, config, image) {
+    match syscall::boot::start(platform, config, image, drivers::nets()) {
         Ok(_) if announce => report(channel::STARTED, &1),
         Ok(_) => {}
         Err(error) => {

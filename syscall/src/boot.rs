@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use abi::boot::{BadToken, Channel, Config};
 use abi::{Errno, Result};
-use hal::{CpuSet, CpuTime, Dest, PageStore, Platform, Start};
+use hal::{CpuSet, CpuTime, Dest, NetDevice, PageStore, Platform, Start};
 use vfs::fs::erofs::Erofs;
 use vfs::fs::ram::{RamFs, RamOptions};
 use vfs::fs::{dev, overlay};
@@ -19,7 +19,7 @@ use crate::proc::{
 };
 use crate::signal::Handlers;
 use crate::system::{FIRST_PID, System};
-use crate::{console, inotify, procfs};
+use crate::{console, inotify, network, procfs};
 
 /// Largest image configuration that is read.
 const CONFIG_MAX: u64 = 1 << 20;
@@ -81,7 +81,8 @@ impl StartError {
 
 /// Starts the application; its first thread runs when the caller lets threads run.
 ///
-/// `image` is the root image; without one the root is an empty RAM file system, and nothing can be run.
+/// `image` is the root image; without one the root is an empty RAM file system, and nothing can be run. `cards` are the
+/// network cards, in the order in which the configuration names them.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -89,6 +90,7 @@ pub fn start(
     platform: Platform,
     config: Config,
     image: Option<Arc<dyn PageStore>>,
+    cards: Vec<Arc<dyn NetDevice>>,
 ) -> Result<Arc<System>, StartError> {
     let events = inotify::Hub::new();
     let vfs =
@@ -102,6 +104,9 @@ pub fn start(
     let system = System::new(platform, vfs, hostname);
     system.set_trace(config.trace);
     mount_standard(&system, &root)?;
+    network::write_resolver(&system.vfs, &root, &config)
+        .map_err(|errno| StartError::Setup("/etc/resolv.conf", errno))?;
+    network::set_up(&system, cards, &config);
     let (uid, gid, groups) = config.user.clone().unwrap_or_default();
     let credentials = Arc::new(Credentials::new(uid, gid, &groups));
     let limits = Limits::new(max_threads());

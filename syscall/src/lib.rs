@@ -26,6 +26,7 @@ pub mod futex;
 mod handlers;
 pub mod inotify;
 pub mod ipc;
+mod network;
 pub mod proc;
 pub mod procfs;
 pub mod signal;

@@ -118,7 +118,6 @@ pub(crate) fn disks() -> Vec<Arc<dyn BlockDevice>> {
 static NETS: spin::Once<Vec<Arc<dyn NetDevice>>> = spin::Once::new();
 
 /// Returns the network cards, in the order in which the hypervisor numbers them. None was started.
-#[expect(dead_code, reason = "the stack is yet to be handed its cards")]
 pub(crate) fn nets() -> Vec<Arc<dyn NetDevice>> {
     NETS.get().cloned().unwrap_or_default()
 }
