@@ -1,86 +1,11 @@
 //! The kernel's virtqueue against a device made of plain code. The kernel builds for the bare machine only, so the
-//! module is included by its path; memory that a device shares is played by numbered byte vectors.
+//! module is included by its path.
 #![expect(dead_code, reason = "what only the kernel uses")]
 #![expect(clippy::unwrap_used, clippy::tests_outside_test_module, reason = "the whole file is tests")]
 
 extern crate alloc;
 
-/// Stand-ins for the kernel's module of the same name.
-mod region {
-    use std::sync::Mutex;
-
-    static MEMORY: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Region {
-        id: usize,
-    }
-
-    impl Region {
-        pub(crate) fn new(len: usize) -> Self {
-            let mut memory = MEMORY.lock().unwrap();
-            memory.push(vec![0; len]);
-            Self { id: memory.len() - 1 }
-        }
-
-        /// Finds the memory behind a "physical" address: the number of a region above, an offset below.
-        pub(crate) fn at(address: u64) -> (Self, usize) {
-            (
-                Self { id: usize::try_from((address >> 32) - 1).unwrap() },
-                usize::try_from(address & 0xffff_ffff).unwrap(),
-            )
-        }
-
-        fn get<const N: usize>(self, at: usize) -> [u8; N] {
-            *MEMORY.lock().unwrap()[self.id][at..].first_chunk().unwrap()
-        }
-
-        fn put(self, at: usize, bytes: &[u8]) {
-            MEMORY.lock().unwrap()[self.id][at..at + bytes.len()].copy_from_slice(bytes);
-        }
-
-        pub(crate) fn read16(&self, at: usize) -> u16 {
-            u16::from_le_bytes(self.get(at))
-        }
-
-        pub(crate) fn read32(&self, at: usize) -> u32 {
-            u32::from_le_bytes(self.get(at))
-        }
-
-        pub(crate) fn read64(&self, at: usize) -> u64 {
-            u64::from_le_bytes(self.get(at))
-        }
-
-        pub(crate) fn write16(&self, at: usize, value: u16) {
-            self.put(at, &value.to_le_bytes());
-        }
-
-        pub(crate) fn write32(&self, at: usize, value: u32) {
-            self.put(at, &value.to_le_bytes());
-        }
-
-        pub(crate) fn write64(&self, at: usize, value: u64) {
-            self.put(at, &value.to_le_bytes());
-        }
-    }
-
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Dma(Region);
-
-    impl Dma {
-        pub(crate) fn new(pages: usize) -> Option<Self> {
-            Some(Self(Region::new(pages * 4096)))
-        }
-
-        pub(crate) const fn region(&self) -> &Region {
-            &self.0
-        }
-
-        pub(crate) fn physical(&self, at: usize, _: usize) -> u64 {
-            (self.0.id as u64 + 1) << 32 | at as u64
-        }
-    }
-}
+mod devices;
 
 #[path = "."]
 mod virtio {
@@ -88,84 +13,10 @@ mod virtio {
     pub(crate) mod queue;
 }
 
+use devices::{Device, region};
 use hal::Frame;
-use region::{Dma, Region};
-use virtio::queue::{Bell, Direction, Done, Pages, Queue, Segment};
-
-/// Address, length, and whether the device writes it.
-type Piece = (u64, u32, bool);
-
-/// The other side of a queue.
-struct Device {
-    size: u16,
-    event_index: bool,
-    memory: Region,
-    available_at: usize,
-    used_at: usize,
-    available: u16,
-    used: u16,
-    bell: Region,
-}
-
-impl Device {
-    fn new(size: u16, align: usize, event_index: bool) -> (Queue, Self) {
-        let bell = Region::new(4);
-        let place = Bell { region: bell, at: 0, wide: true };
-        let queue = Queue::new(7, size, align, event_index, place).unwrap();
-        let [(memory, 0), (_, available_at), (_, used_at)] = queue.addresses().map(Region::at) else {
-            panic!()
-        };
-        assert!(used_at.is_multiple_of(align));
-        (queue, Self { size, event_index, memory, available_at, used_at, available: 0, used: 0, bell })
-    }
-
-    /// Says whether the driver rang since the last question.
-    fn rang(&self) -> bool {
-        let rang = self.bell.read32(0) == 7;
-        self.bell.write32(0, 0);
-        rang
-    }
-
-    /// Takes the next chain: its head and segments.
-    fn take(&mut self) -> Option<(u16, Vec<Piece>)> {
-        if self.memory.read16(self.available_at + 2) == self.available {
-            return None;
-        }
-        let head = self.memory.read16(self.available_at + 4 + 2 * usize::from(self.available % self.size));
-        self.available = self.available.wrapping_add(1);
-        let (mut segments, mut at) = (Vec::new(), usize::from(head) * 16);
-        loop {
-            let flags = self.memory.read16(at + 12);
-            segments.push((self.memory.read64(at), self.memory.read32(at + 8), flags & 2 != 0));
-            if flags & 1 == 0 {
-                return Some((head, segments));
-            }
-            at = usize::from(self.memory.read16(at + 14)) * 16;
-        }
-    }
-
-    /// Goes to sleep: wants to hear of the next chain.
-    fn sleep(&self) {
-        if self.event_index {
-            self.memory.write16(self.used_at + 4 + 8 * usize::from(self.size), self.available);
-        }
-    }
-
-    /// Gives a chain back; says whether the driver wants an interrupt.
-    fn finish(&mut self, head: u32, len: u32) -> bool {
-        let slot = self.used_at + 4 + 8 * usize::from(self.used % self.size);
-        self.memory.write32(slot, head);
-        self.memory.write32(slot + 4, len);
-        let before = self.used;
-        self.used = self.used.wrapping_add(1);
-        self.memory.write16(self.used_at + 2, self.used);
-        if self.event_index {
-            self.memory.read16(self.available_at + 4 + 2 * usize::from(self.size)) == before
-        } else {
-            self.memory.read16(self.available_at) & 1 == 0
-        }
-    }
-}
+use region::Dma;
+use virtio::queue::{Direction, Done, Pages, Segment};
 
 fn segment(dma: &Dma, at: usize, len: usize, direction: Direction) -> Segment {
     Segment::new(dma, at, len, direction)

@@ -185,7 +185,8 @@ impl Plan {
         let merge = has(feature::MRG_RXBUF);
         let header_len = if merge || has(feature::VERSION_1) { header::LEN } else { header::LEN_LEGACY };
         let mtu = usize::from(config.mtu);
-        let whole = ETHERNET_LEN + TAG_LEN + mtu;
+        // A smaller packet size is for what we send: others may not have heard of it.
+        let whole = ETHERNET_LEN + TAG_LEN + mtu.max(MTU_DEFAULT.into());
         let frame_max = if has(feature::GUEST_TSO4 | feature::GUEST_TSO6) {
             ETHERNET_LEN + TAG_LEN + PACKET_MAX
         } else {
@@ -209,8 +210,8 @@ impl Plan {
             transmit_len,
             transmit_max,
         };
-        // A pair for each processor, but for all pairs together not more than a thirty-second of the memory.
-        let affordable = scale.memory / 32 / this.pair_len();
+        // A pair for each processor, but for all pairs together not more than a sixty-fourth of the memory.
+        let affordable = scale.memory / 64 / this.pair_len();
         let pairs = usize::from(config.pairs).min(scale.processors).min(affordable).max(1);
         this.pairs = u16::try_from(pairs).unwrap_or(1);
         this
