@@ -23,6 +23,16 @@ impl Problem {
         Self { message: message.into(), hints: Vec::new(), code: FAILURE }
     }
 
+    /// Makes the failure of a larger step from that of a smaller one: its message goes on, hints and code are kept.
+    pub fn within(step: &str, error: &anyhow::Error) -> Self {
+        let mut problem = Self::new(format!("{step}: {error:#}"));
+        for cause in error.chain().filter_map(|cause| cause.downcast_ref::<Self>()) {
+            problem.hints.extend(cause.hints.iter().cloned());
+            problem.code = cause.code;
+        }
+        problem
+    }
+
     /// Adds what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -70,6 +80,13 @@ mod tests {
         let error = Err::<(), _>(problem).context("cannot run \"x\"").unwrap_err();
         let (text, code) = explain(&error);
         assert_eq!(text, "error: cannot run \"x\": no such program\nhint: install it\n");
+        assert_eq!(code, NOT_FOUND);
+        let larger = Problem::within("recipe y", &error).hint("or not");
+        let (text, code) = explain(&larger.into());
+        assert_eq!(
+            text,
+            "error: recipe y: cannot run \"x\": no such program\nhint: install it\nhint: or not\n"
+        );
         assert_eq!(code, NOT_FOUND);
     }
 }

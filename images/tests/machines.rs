@@ -152,3 +152,70 @@ fn a_named_machine_in_the_foreground_is_listed_while_it_runs() {
     let _ = run(&host, &["run", "-d", "--name", "front", "true"]);
     assert_eq!(run(&host, &["rm", "-f", "front"]), (Some(0), "front\n".into(), String::new()));
 }
+
+#[test]
+fn a_recipe_gives_what_the_command_line_leaves_open() {
+    let host =
+        Host::new("say_frame(1, 1, \"$arg{-append}\\n$arg{-m} $arg{-smp} $arg{-netdev}\\n\"); leave(0);");
+    std::fs::create_dir(host.path("pages")).unwrap();
+    std::fs::write(host.path("pages/index"), "mine").unwrap();
+    let recipe = "about = 'x'\nprogram = 'true'\nargs = ['one', 'two words']\nmemory = '64M'\ncpus = 2\nuser = 'nobody'\n\
+        workdir = '/srv'\nenv = { A = '1', B = '2' }\nports = ['127.0.0.1:0:80']\ninclude = ['pages:/srv/pages']\n\
+        [[directory]]\npath = '/srv/data'\nmode = '0700'\nowner = 'nobody'\n\
+        [[file]]\npath = '/srv/conf'\ncontents = 'text'\n[[file]]\npath = '/srv/pages/index'\ncontents = 'default'\n";
+    std::fs::write(host.path("my.toml"), recipe).unwrap();
+    let (code, out, errors) = run(&host, &["run", "-e", "B=3", "my.toml"]);
+    assert_eq!(code, Some(0), "{errors}");
+    for part in [
+        "hull.arg=true hull.arg=one hull.arg=two%20words",
+        "hull.user=65534:65534",
+        "hull.cwd=/srv",
+        "hull.env=A=1 hull.env=B=3",
+        "64M 2 user,id=net0,hostfwd=tcp:127.0.0.1:",
+    ] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+    let line = ["run", "-m", "32M", "--cpus", "1", "-u", "0", "-w", "/", "--net", "none", "my.toml", "other"];
+    let (_, out, _) = run(&host, &line);
+    assert!(out.contains("hull.arg=true hull.arg=other ") && out.contains("\n32M 1 \n"), "{out}");
+    assert!(out.contains("hull.cwd=/ hull.") && out.contains("hull.user=0:0"), "{out}");
+    assert_eq!(run(&host, &["build", "-q", "-o", "my.erofs", "my.toml"]).0, Some(0));
+    let boot = run(&host, &["cat", "my.erofs", "/.hull/boot"]).1;
+    assert!(boot.contains("hull.arg=one") && boot.contains("hull.user=65534:65534"), "{boot}");
+    assert_eq!(run(&host, &["cat", "my.erofs", "/srv/conf"]).1, "text");
+    assert_eq!(run(&host, &["cat", "my.erofs", "/srv/pages/index"]).1, "mine");
+    let listed = run(&host, &["ls", "-l", "my.erofs", "/srv"]).1;
+    assert!(listed.lines().any(|l| l.starts_with("drwx------") && l.contains("65534")), "{listed}");
+    assert_eq!(run(&host, &["inspect", "my.toml"]).0, Some(0));
+    assert!(run(&host, &["recipes"]).1.contains("redis "));
+    assert!(run(&host, &["recipes", "redis"]).1.contains("program = \"redis-server\""));
+}
+
+#[test]
+fn mistakes_in_recipes_are_explained() {
+    let host = Host::new("leave(0);");
+    let start = "about = 'x'\nprogram = 'true'\n";
+    for (name, text, code, words) in [
+        ("a.toml", format!("{start}memory = 5\n"), 125, "a.toml:3:10: invalid type: integer"),
+        (
+            "b.toml",
+            "about = 'x'\nprogram = 'no-such-program'\ninstall = ['pkg']\n".into(),
+            127,
+            "apt-get install pkg",
+        ),
+        (
+            "c.toml",
+            format!("{start}[[directory]]\npath = '/x'\nowner = 'who'\n"),
+            125,
+            "\"who\" is not in the image's",
+        ),
+        ("d.toml", format!("{start}packages = ['no-such-package']\n"), 125, "is not installed"),
+        ("e.toml", format!("{start}[[file]]\npath = '/etc'\ncontents = ''\n"), 125, "is a directory"),
+    ] {
+        std::fs::write(host.path(name), text).unwrap();
+        let (status, _, errors) = run(&host, &["run", name]);
+        assert!(status == Some(code) && errors.contains(words), "{name}: {status:?} {errors}");
+    }
+    assert_eq!(run(&host, &["run", "none.toml"]).0, Some(127));
+    assert_eq!(run(&host, &["recipes", "none"]).0, Some(127));
+}

@@ -242,3 +242,26 @@ pub fn find_kernel(given: Option<&Path>) -> Result<PathBuf> {
     let hint = "cargo build --release -p kernel --target x86_64-unknown-none (the launcher ./hull does that)";
     Err(Problem::new(message).hint(hint).into())
 }
+
+/// Reads a memory size: bytes, or with K, M, G, T (powers of 1024), as docker does.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_memory(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err("write a number with K, M, G or T, such as 256M".into()),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "write a number with K, M, G or T, such as 256M".to_owned())?;
+    let size = number.checked_mul(1 << shift).ok_or("too large")?;
+    if size < 1 << 20 {
+        return Err(format!("{size} bytes is less than 1M (a number without a unit counts bytes)"));
+    }
+    Ok(size)
+}

@@ -57,6 +57,36 @@ impl fmt::Display for Forward {
 }
 
 impl Forward {
+    /// Reads `[ADDR:]HOST:GUEST[/PROTOCOL]`; ranges of ports become one entry for each.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let (ports, protocol) = match text.rsplit_once('/') {
+            None => (text, Protocol::Tcp),
+            Some((ports, "tcp")) => (ports, Protocol::Tcp),
+            Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some((_, other)) => return Err(format!("{other:?} is neither tcp nor udp")),
+        };
+        let (rest, guest) = ports.rsplit_once(':').ok_or("one of the two ports is missing")?;
+        let (address, host) = rest.rsplit_once(':').unwrap_or(("0.0.0.0", rest));
+        if address.starts_with('[') || address.contains(':') {
+            return Err("QEMU's user-mode network forwards IPv4 only".into());
+        }
+        let address = address.parse().map_err(|_| format!("{address:?} is no IPv4 address"))?;
+        let (Some(host), Some(guest)) = (range(host), range(guest)) else {
+            return Err("ports are numbers from 1 to 65535, or ranges of them".into());
+        };
+        if guest.0 == 0 || host.0 == 0 && host.1 > 0 {
+            return Err("port 0 stands for a free port of this host only".into());
+        }
+        if guest.1 - guest.0 != host.1 - host.0 {
+            return Err("the two ranges differ in length".into());
+        }
+        let pair = |i| Self { protocol, address, host: host.0 + i, guest: guest.0 + i };
+        Ok((0..=guest.1 - guest.0).map(pair).collect())
+    }
+
     /// Finds out whether the host's port is free, and chooses one for port 0. Somebody else may still take it
     /// before QEMU does; QEMU then says so itself.
     ///
@@ -94,6 +124,14 @@ impl Forward {
             }
         }
     }
+}
+
+/// Reads `N` or `N-M`.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let port = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    (first <= last).then_some((first, last))
 }
 
 /// QEMU's user-mode network: a network of its own behind this host's addresses, which needs no privilege.

@@ -1,7 +1,7 @@
 //! Machines without a machine: arguments are compared, and scripts play QEMU.
 
 use super::accel::Accel;
-use super::machine::{Machine, MachineType};
+use super::machine::{Machine, MachineType, parse_memory};
 use super::outcome::{End, exit_code, unimplemented};
 use super::session::{Options, run};
 use abi::boot::{Channel, Config, Root};
@@ -139,4 +139,14 @@ fn wait_statuses_become_exit_codes() {
     assert_eq!(exit_code(7 << 8), (7, None));
     assert_eq!(exit_code(11), (139, Some(11)));
     assert_eq!(exit_code(11 | 0x80), (139, Some(11)));
+}
+
+#[test]
+fn sizes_are_read_as_docker_reads_them() {
+    assert_eq!(parse_memory("256M"), Ok(256 << 20));
+    assert_eq!(parse_memory("1g"), Ok(1 << 30));
+    assert_eq!(parse_memory("8388608"), Ok(8 << 20));
+    for bad in ["", "M", "256", "1x", "99999999999G", "-1M"] {
+        assert!(parse_memory(bad).is_err(), "{bad}");
+    }
 }

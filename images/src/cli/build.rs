@@ -2,7 +2,7 @@
 
 use super::print_json;
 use super::run::{image_config, shown};
-use super::select::{Contents, Start, progress, user};
+use super::select::{self, Contents, Start, progress, user};
 use crate::cache::{environment, write_image};
 use crate::erofs::{Follow, Image};
 use crate::problem::Problem;
@@ -32,12 +32,12 @@ pub(super) struct Args {
     /// Show nothing but errors
     #[arg(short, long)]
     quiet: bool,
-    /// The program and the arguments that it starts with
-    #[arg(value_name = "PROGRAM [ARGS]...", trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The program (or a recipe) and the arguments that it starts with
+    #[arg(value_name = "PROGRAM|RECIPE [ARGS]...", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }
 
-pub(super) fn build(args: Args) -> Result<()> {
+pub(super) fn build(mut args: Args) -> Result<()> {
     let program = args.command.first();
     if let Some(option) = program.filter(|p| p.as_bytes().starts_with(b"-")) {
         let message = format!("unknown option {}", option.to_string_lossy());
@@ -47,8 +47,12 @@ pub(super) fn build(args: Args) -> Result<()> {
         let hint = "name a program, or use --package, --dir or --include";
         return Err(Problem::new("nothing to build an image from").hint(hint).into());
     }
-    let request = args.contents.request(program.map(OsString::as_os_str))?;
-    let mut resolved = resolve(&request)?;
+    let recipe = args.contents.recipe(program)?;
+    if let Some(found) = &recipe {
+        select::apply(found, &mut args.contents, &mut args.start, &mut args.command);
+    }
+    let request = args.contents.request(args.command.first().map(OsString::as_os_str))?;
+    let mut resolved = resolve(&request).map_err(|error| select::explain(recipe.as_ref(), error))?;
     let mut config = Config::default();
     if let Some(launch) = &resolved.launch {
         config.args.push(launch.argv0.as_bytes().to_vec());
@@ -95,7 +99,7 @@ pub(super) fn build(args: Args) -> Result<()> {
     Ok(())
 }
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(super) struct InspectArgs {
     #[command(flatten)]
     contents: Contents,
@@ -105,8 +109,8 @@ pub(super) struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// An image, or a program as for `hull run`
-    #[arg(value_name = "IMAGE|PROGRAM")]
+    /// An image, or a program or recipe as for `hull run`
+    #[arg(value_name = "IMAGE|PROGRAM|RECIPE")]
     subject: OsString,
 }
 
@@ -127,7 +131,7 @@ struct Description {
 pub(super) fn inspect(args: InspectArgs) -> Result<()> {
     let path = Path::new(&args.subject);
     crate::cache::check_image_name(path)?;
-    let description = if Image::probe(path) { of_image(path)? } else { of_program(&args)? };
+    let description = if Image::probe(path) { of_image(path)? } else { of_program(args.clone())? };
     if args.json {
         return print_json(&description);
     }
@@ -173,8 +177,15 @@ fn of_image(path: &Path) -> Result<Description> {
     })
 }
 
-fn of_program(args: &InspectArgs) -> Result<Description> {
-    let resolved = resolve(&args.contents.request(Some(&args.subject))?)?;
+fn of_program(mut args: InspectArgs) -> Result<Description> {
+    let mut command = vec![args.subject];
+    let mut start = Start::default();
+    let recipe = args.contents.recipe(command.first())?;
+    if let Some(found) = &recipe {
+        select::apply(found, &mut args.contents, &mut start, &mut command);
+    }
+    let resolved = resolve(&args.contents.request(command.first().map(OsString::as_os_str))?)
+        .map_err(|error| select::explain(recipe.as_ref(), error))?;
     let launch = resolved.launch.context("a program has a way to start")?;
     let mut report = Report::new(&resolved.tree);
     if !args.files && !args.json {
@@ -184,9 +195,16 @@ fn of_program(args: &InspectArgs) -> Result<Description> {
         bytes: None,
         inodes: None,
         program: Some(launch.exe.display().to_string()),
-        arguments: vec![launch.argv0.to_string_lossy().into_owned()],
-        environment: environment(&launch.path, &[], None).iter().map(|e| shown(e)).collect(),
-        directory: None,
+        arguments: [&[launch.argv0], &command[1..]]
+            .concat()
+            .iter()
+            .map(|a| a.to_string_lossy().into_owned())
+            .collect(),
+        environment: environment(&launch.path, &start.environment()?, None)
+            .iter()
+            .map(|e| shown(e))
+            .collect(),
+        directory: start.workdir.map(|dir| dir.display().to_string()),
         report,
         warnings: resolved.warnings,
     })

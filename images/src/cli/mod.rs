@@ -7,6 +7,7 @@ mod files;
 mod logs;
 mod machines;
 mod net;
+mod recipes;
 mod run;
 mod select;
 
@@ -48,6 +49,8 @@ enum Command {
     Cat(files::CatArgs),
     /// Copy files out of an image
     Cp(files::CpArgs),
+    /// List recipes, or print one
+    Recipes(recipes::Args),
     /// List machines
     Ps(machines::PsArgs),
     /// Show what a machine in the background has written
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Ls(args) => files::ls(&args).map(|()| 0),
         Command::Cat(args) => files::cat(&args).map(|()| 0),
         Command::Cp(args) => files::cp(&args).map(|()| 0),
+        Command::Recipes(args) => recipes::recipes(&args).map(|()| 0),
         Command::Ps(args) => machines::ps(&args).map(|()| 0),
         Command::Logs(args) => logs::logs(&args).map(|()| 0),
         Command::Stop(args) => machines::stop(&args),

@@ -2,7 +2,7 @@
 
 use crate::boot::machine::MachineType;
 use crate::boot::net::{
-    Backend, Forward, Interface, MICROVM_MAX, Mac, Protocol, SYS_CLASS_NET, UserNetwork, check_tap, network,
+    Backend, Forward, Interface, MICROVM_MAX, Mac, SYS_CLASS_NET, UserNetwork, check_tap, network,
 };
 use crate::problem::Problem;
 use abi::boot::{NetConfig, parse_prefix};
@@ -67,9 +67,8 @@ impl Network {
     ///
     /// # Errors
     /// If a value is malformed, or names what this host does not have.
-    pub(super) fn setup(&self, machine: MachineType, ports: &[String]) -> Result<Setup> {
+    pub(super) fn setup(&self, machine: MachineType, ports: &[Forward]) -> Result<Setup> {
         let wishes = self.wishes()?;
-        let publish = if self.publish.is_empty() { ports } else { &self.publish };
         let mut setup = Setup::default();
         if machine == MachineType::Microvm && wishes.len() > MICROVM_MAX {
             let message = format!("{} network interfaces are too many for this machine type", wishes.len());
@@ -79,9 +78,12 @@ impl Network {
         for (index, wish) in wishes.iter().enumerate() {
             setup.interfaces.push(wish.interface(u8::try_from(index).unwrap_or(u8::MAX))?);
         }
-        let mut forwards = Vec::new();
-        for text in publish {
-            forwards.extend(forward(text)?);
+        let mut forwards = if self.publish.is_empty() { ports.to_vec() } else { Vec::new() };
+        for text in &self.publish {
+            forwards.extend(Forward::parse(text).map_err(|why| {
+                let problem = Problem::new(format!("-p {text}: {why}"));
+                problem.hint("write [ADDR:]HOST:GUEST[/udp], such as -p 8080:80 or -p 127.0.0.1:5353:53/udp")
+            })?);
         }
         if !forwards.is_empty() {
             let user = setup.interfaces.iter_mut().find_map(|interface| match &mut interface.backend {
@@ -296,53 +298,6 @@ fn user_network(index: u8, config: &mut NetConfig) -> Result<UserNetwork> {
         }
     }
     Ok(user)
-}
-
-/// Reads `[ADDR:]HOST:GUEST[/PROTOCOL]`; ranges become one entry for each port.
-fn forward(text: &str) -> Result<Vec<Forward>> {
-    let refuse = |why: &str| {
-        let problem = Problem::new(format!("-p {text}: {why}"));
-        Err(problem
-            .hint("write [ADDR:]HOST:GUEST[/udp], such as -p 8080:80 or -p 127.0.0.1:5353:53/udp")
-            .into())
-    };
-    let (ports, protocol) = match text.rsplit_once('/') {
-        None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), Protocol::Tcp),
-        Some((ports, "udp")) => (ports, Protocol::Udp),
-        Some((_, other)) => return refuse(&format!("{other:?} is neither tcp nor udp")),
-    };
-    let Some((rest, guest)) = ports.rsplit_once(':') else {
-        return refuse("one of the two ports is missing");
-    };
-    let (address, host) = match rest.rsplit_once(':') {
-        Some((address, host)) => (address, host),
-        None => ("0.0.0.0", rest),
-    };
-    if address.starts_with('[') || address.contains(':') {
-        return refuse("QEMU's user-mode network forwards IPv4 only");
-    }
-    let Ok(address) = address.parse::<Ipv4Addr>() else {
-        return refuse(&format!("{address:?} is no IPv4 address"));
-    };
-    let (Some(host), Some(guest)) = (range(host), range(guest)) else {
-        return refuse("ports are numbers from 1 to 65535, or ranges of them");
-    };
-    if guest.0 == 0 || host.0 == 0 && host.1 > 0 {
-        return refuse("port 0 stands for a free port of this host only");
-    }
-    if guest.1 - guest.0 != host.1 - host.0 {
-        return refuse("the two ranges differ in length");
-    }
-    let pair = |i| Forward { protocol, address, host: host.0 + i, guest: guest.0 + i };
-    Ok((0..=guest.1 - guest.0).map(pair).collect())
-}
-
-/// Reads `N` or `N-M`.
-fn range(text: &str) -> Option<(u16, u16)> {
-    let port = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (port(first)?, port(last)?);
-    (first <= last).then_some((first, last))
 }
 
 fn address(option: &str, text: &str) -> Result<IpAddr> {

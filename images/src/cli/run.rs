@@ -2,9 +2,9 @@
 
 use super::background::{self, Recorded, Role};
 use super::net::Network;
-use super::select::{Contents, Start, progress, size, user};
+use super::select::{self, Contents, Start, progress, user};
 use crate::boot::accel::{self, Accel};
-use crate::boot::machine::{Machine, MachineType, find_kernel, find_qemu};
+use crate::boot::machine::{Machine, MachineType, find_kernel, find_qemu, parse_memory};
 use crate::boot::outcome::{self, End, Outcome};
 use crate::boot::{session, terminal};
 use crate::cache::{self, Built, Cache};
@@ -23,6 +23,9 @@ use std::time::Duration;
 /// Exit code when the time given with `--timeout` is up, as timeout(1) has it.
 const TIMED_OUT: u8 = 124;
 
+/// Memory of a machine of which nothing is said, in bytes.
+const MEMORY_DEFAULT: u64 = 256 << 20;
+
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -31,12 +34,12 @@ pub(super) struct Args {
     start: Start,
     #[command(flatten)]
     network: Network,
-    /// Memory of the machine
-    #[arg(short, long, value_name = "SIZE", default_value = "256M", value_parser = size)]
-    memory: u64,
-    /// Number of processors
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
-    cpus: u32,
+    /// Memory of the machine [default: the recipe's, or 256M]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_memory)]
+    memory: Option<u64>,
+    /// Number of processors [default: the recipe's, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: Option<u32>,
     /// Keep standard input open (it always is: for habits from docker)
     #[arg(short, long)]
     interactive: bool,
@@ -80,9 +83,9 @@ pub(super) struct Args {
     /// One more argument for QEMU (repeatable)
     #[arg(long = "qemu-arg", value_name = "ARG", hide = true, allow_hyphen_values = true)]
     qemu_args: Vec<OsString>,
-    /// A program (path, or name in PATH) or an image, and its arguments
+    /// A program (path, or name in PATH), an image or a recipe (see `hull recipes`), and its arguments
     #[arg(
-        value_name = "PROGRAM|IMAGE [ARGS]...",
+        value_name = "PROGRAM|IMAGE|RECIPE [ARGS]...",
         required = true,
         trailing_var_arg = true,
         allow_hyphen_values = true
@@ -91,8 +94,8 @@ pub(super) struct Args {
 }
 
 /// Wraps, boots, stays until the end; returns the exit code.
-pub(super) fn run(args: Args, role: Role) -> Result<u8> {
-    let (program, rest) = args.command.split_first().context("a program is required")?;
+pub(super) fn run(mut args: Args, role: Role) -> Result<u8> {
+    let program = args.command.first().context("a program is required")?;
     if program.as_bytes().starts_with(b"-") && program != "-" {
         let message = format!("unknown option {}", program.to_string_lossy());
         let hint = "`hull run --help` lists the options; options of the program come after its name";
@@ -115,8 +118,17 @@ pub(super) fn run(args: Args, role: Role) -> Result<u8> {
     let qemu = find_qemu()?;
     let kernel = find_kernel(args.kernel.as_deref())?;
     let (accel, why) = accel::choose(std::env::var(accel::VARIABLE).ok().as_deref())?;
-    let network = args.network.setup(args.machine, &[])?;
-    let prepared = prepare(&args, program, rest)?;
+    let recipe = args.contents.recipe(args.command.first())?;
+    let mut ports = Vec::new();
+    if let Some(found) = &recipe {
+        select::apply(found, &mut args.contents, &mut args.start, &mut args.command);
+        ports.extend(found.recipe.ports.iter().flat_map(|ports| ports.0.clone()));
+        args.memory = args.memory.or(found.recipe.memory.map(|memory| memory.0));
+        args.cpus = args.cpus.or(found.recipe.cpus.map(|cpus| u32::from(cpus.get())));
+    }
+    let (program, rest) = args.command.split_first().context("a program is required")?;
+    let network = args.network.setup(args.machine, &ports)?;
+    let prepared = prepare(&args, program, rest).map_err(|error| select::explain(recipe.as_ref(), error))?;
     let is_new = prepared.built.as_ref().is_some_and(|b| b.fresh);
     if args.verbose > 0 {
         let state = if is_new { "built" } else { "kept from before" };
@@ -136,8 +148,8 @@ pub(super) fn run(args: Args, role: Role) -> Result<u8> {
         qemu,
         kind: args.machine,
         accel,
-        memory: args.memory,
-        cpus: args.cpus,
+        memory: args.memory.unwrap_or(MEMORY_DEFAULT),
+        cpus: args.cpus.unwrap_or(1),
         kernel,
         image: prepared.image.clone(),
         nets: network.interfaces,

@@ -2,7 +2,8 @@
 
 use crate::erofs::{Follow, Image};
 use crate::problem::Problem;
-use crate::resolve::{DEFAULT_PATH, Include, Request};
+use crate::recipe::{self, Found};
+use crate::resolve::{DEFAULT_PATH, Given, Include, Request};
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ffi::{OsStr, OsString};
@@ -28,10 +29,13 @@ pub(super) struct Contents {
     /// Leave out the commands that come along with a shell
     #[arg(long)]
     bare: bool,
+    /// Files and directories of a recipe.
+    #[arg(skip)]
+    given: Vec<Given>,
 }
 
 /// How the program starts.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct Start {
     /// Set an environment variable; without a value, take this machine's (repeatable)
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
@@ -50,6 +54,12 @@ impl Contents {
         !self.packages.is_empty() || self.dir.is_some() || !self.includes.is_empty()
     }
 
+    /// Finds the recipe that a name means; a directory tree given with `--dir` has programs only.
+    pub(super) fn recipe(&self, name: Option<&OsString>) -> Result<Option<Found>> {
+        name.filter(|name| self.dir.is_none() && !Image::probe(Path::new(name)))
+            .map_or(Ok(None), |name| recipe::find(name))
+    }
+
     pub(super) fn request(&self, program: Option<&OsStr>) -> Result<Request> {
         let cwd = std::env::current_dir().context("cannot find the current directory")?;
         let includes = self.includes.iter().map(|text| include(text, &cwd)).collect::<Result<_>>()?;
@@ -58,11 +68,46 @@ impl Contents {
             packages: self.packages.clone(),
             dir: self.dir.clone(),
             includes,
+            given: self.given.clone(),
             bare: self.bare,
             search: std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into()),
             cwd,
         })
     }
+}
+
+/// Puts a recipe's values where the command line leaves room: its program with its arguments in place of its name.
+pub(super) fn apply(found: &Found, contents: &mut Contents, start: &mut Start, command: &mut Vec<OsString>) {
+    let recipe = &found.recipe;
+    if let Some(name) = command.first_mut() {
+        *name = (&recipe.program).into();
+    }
+    if command.len() == 1 {
+        command.extend(recipe.args.iter().map(OsString::from));
+    }
+    contents.packages.extend(recipe.packages.iter().cloned());
+    // What the user includes may replace what the recipe does.
+    let own = recipe.include.iter().map(|text| match &found.dir {
+        Some(dir) => dir.join(text).into_os_string(),
+        None => text.into(),
+    });
+    contents.includes.splice(0..0, own);
+    contents.given.extend(recipe.given());
+    let variables = recipe.env.iter().map(|(name, value)| format!("{name}={value}").into());
+    start.env.splice(0..0, variables);
+    start.user = start.user.take().or_else(|| recipe.user.clone());
+    start.workdir = start.workdir.take().or_else(|| recipe.workdir.clone().map(|dir| dir.0));
+}
+
+/// Says what a recipe needs when it cannot be followed.
+pub(super) fn explain(found: Option<&Found>, error: anyhow::Error) -> anyhow::Error {
+    let Some(found) = found else { return error };
+    let mut problem = Problem::within(&format!("recipe {}", found.name), &error);
+    let needed = [&found.recipe.install[..], &found.recipe.packages].concat();
+    if !needed.is_empty() {
+        problem = problem.hint(format!("the recipe needs: apt-get install {}", needed.join(" ")));
+    }
+    problem.into()
 }
 
 impl Start {
@@ -99,26 +144,6 @@ fn include(text: &OsStr, cwd: &Path) -> Result<Include> {
         return Err(Problem::new(message).hint("write --include PATH:/path/in/the/image").into());
     }
     Ok(Include { from: from.into(), to: to.into() })
-}
-
-/// Reads a memory size: bytes, or with K, M, G, T (powers of 1024), as docker does.
-pub(super) fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return Err("write a number with K, M, G or T, such as 256M".into()),
-    };
-    let number: u64 =
-        digits.parse().map_err(|_| "write a number with K, M, G or T, such as 256M".to_owned())?;
-    let size = number.checked_mul(1 << shift).ok_or("too large")?;
-    if size < 1 << 20 {
-        return Err(format!("{size} bytes is less than 1M (a number without a unit counts bytes)"));
-    }
-    Ok(size)
 }
 
 /// Finds user and groups by the image's own files.
@@ -195,16 +220,6 @@ pub(super) fn progress(quiet: bool) -> impl FnMut(u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_as_docker_reads_them() {
-        assert_eq!(size("256M"), Ok(256 << 20));
-        assert_eq!(size("1g"), Ok(1 << 30));
-        assert_eq!(size("8388608"), Ok(8 << 20));
-        for bad in ["", "M", "256", "1x", "99999999999G", "-1M"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn users_are_names_or_numbers() {

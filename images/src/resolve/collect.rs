@@ -1,5 +1,6 @@
 //! The collector: a work list of host files and what each leads to.
 
+use super::base::CERTIFICATES;
 use super::dpkg::Dpkg;
 use super::libraries::Libraries;
 use super::{DEFAULT_PATH, Include, Launch, Request, Resolved, Stamp, find_program, interpreters, shims};
@@ -40,6 +41,8 @@ pub(super) struct Collector<'a> {
     pub(super) library_names: BTreeMap<String, PathBuf>,
     pub(super) has_shell: bool,
     pub(super) root_is_given: bool,
+    /// A program without libraries (Go's, Rust's) names the file of certificates itself.
+    pub(super) names_certificates: bool,
 }
 
 impl<'a> Collector<'a> {
@@ -61,6 +64,7 @@ impl<'a> Collector<'a> {
             library_names: BTreeMap::new(),
             has_shell: false,
             root_is_given: false,
+            names_certificates: false,
         }
     }
 
@@ -343,7 +347,12 @@ impl<'a> Collector<'a> {
             }
             let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             match loader::dynamic::read(&bytes) {
-                Ok(dynamic) => self.dynamic(&path, &dynamic, &run_paths)?,
+                Ok(dynamic) => {
+                    self.names_certificates |= dynamic.interpreter.is_none()
+                        && dynamic.needed.is_empty()
+                        && bytes.windows(CERTIFICATES.len()).any(|window| window == CERTIFICATES.as_bytes());
+                    self.dynamic(&path, &dynamic, &run_paths)?;
+                }
                 Err(loader::ElfError::Class | loader::ElfError::Machine(_)) => {} // data for another machine
                 Err(e) => {
                     self.warnings.insert(format!("{}: {e}", path.display()));

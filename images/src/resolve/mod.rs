@@ -38,6 +38,19 @@ pub struct Include {
     pub to: PathBuf,
 }
 
+/// A file or directory that is made for the image.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Given {
+    /// Its absolute path in the image.
+    pub path: PathBuf,
+    /// The file's text; `None` makes a directory.
+    pub contents: Option<String>,
+    /// Its permissions.
+    pub mode: u16,
+    /// Its owner, a name of the image's `/etc/passwd` or a number; root if `None`.
+    pub owner: Option<String>,
+}
+
 /// What an image shall hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Request {
@@ -49,6 +62,8 @@ pub struct Request {
     pub dir: Option<PathBuf>,
     /// More host paths.
     pub includes: Vec<Include>,
+    /// Files and directories to make; an included path comes before them.
+    pub given: Vec<Given>,
     /// Leave out what shells and scripts usually want.
     pub bare: bool,
     /// Where names are searched for: `PATH` of this machine.
@@ -118,6 +133,7 @@ pub fn resolve(request: &Request) -> Result<Resolved> {
     }
     collector.follow()?;
     collector.base()?;
+    collector.given()?;
     Ok(collector.finish(launch))
 }
 

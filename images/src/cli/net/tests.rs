@@ -51,14 +51,22 @@ fn ports_lead_to_the_machines_address() {
         "{args:?}"
     );
     assert!(args[0].ends_with("-10.0.2.15:53") && !args[0].contains("127.0.0.1:0-"), "{args:?}");
-    let range = forward("8000-8002:80-82/udp").unwrap();
+    let range = Forward::parse("8000-8002:80-82/udp").unwrap();
     assert_eq!(range.len(), 3);
     assert_eq!(range[2].to_string(), "0.0.0.0:8002->82/udp");
     let line = Line::try_parse_from(["x"]).unwrap();
-    let from_recipe = line.network.setup(MachineType::Microvm, &["127.0.0.1:0:80".into()]).unwrap();
+    let from_recipe =
+        line.network.setup(MachineType::Microvm, &Forward::parse("127.0.0.1:0:80").unwrap()).unwrap();
     assert_eq!(from_recipe.forwards().next().unwrap().guest, 80);
     let line = Line::try_parse_from(["x", "--net", "none"]).unwrap();
-    assert_eq!(line.network.setup(MachineType::Microvm, &["1:80".into()]).unwrap().forwards().count(), 0);
+    assert_eq!(
+        line.network
+            .setup(MachineType::Microvm, &Forward::parse("1:80").unwrap())
+            .unwrap()
+            .forwards()
+            .count(),
+        0
+    );
 }
 
 /// A port that was free a moment ago.
