@@ -140,8 +140,14 @@ impl Vm {
             let frame = current(source, index, prepared)?;
             return Ok(self.install(page, frame, area.page_prot())?);
         }
+        let notes = source.notes_writes();
+        // Who is the first to touch a page is likely to be so for its neighbours: they are not there to be mapped.
+        if !notes && source.resident(index).is_none() {
+            let frame = source.page(index).map_err(no_page)?;
+            return Ok(self.install(page, frame, area.page_prot())?);
+        }
         let frame = source.page(index).map_err(no_page)?;
-        let prot = if source.notes_writes() { area.shared_prot() } else { area.page_prot() };
+        let prot = if notes { area.shared_prot() } else { area.page_prot() };
         Ok(self.install(page, frame, prot)? + self.fault_around(area, page, source.as_ref(), prot))
     }
 
@@ -170,13 +176,10 @@ impl Vm {
         let start = window.max(area.start);
         let end = (window + AROUND * PAGE).min(area.end);
         let mut frames = [const { None }; AROUND_LEN];
-        let mut count = 0;
-        for at in (start..end).step_by(PAGE_SIZE) {
-            if at != page.0 {
-                frames[count] = source.resident(area.page_index(at));
-            }
-            count += 1;
-        }
+        let place = |at: u64| usize::try_from((at - start) / PAGE).unwrap_or(AROUND_LEN);
+        let count = place(end);
+        source.resident_from(area.page_index(start), &mut frames[..count]);
+        frames[place(page.0)] = None;
         self.space.map_absent(UserAddr(start), &mut frames[..count], prot)
     }
 

@@ -1,5 +1,6 @@
 //! Pages behind a mapping: files, and memory that processes share.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,6 +32,12 @@ pub trait PageSource: Send + Sync {
     fn page(&self, index: u64) -> Result<Frame>;
     /// Returns a page if it is in memory now.
     fn resident(&self, index: u64) -> Option<Frame>;
+    /// Fills in those pages from number `first` on that are in memory now.
+    fn resident_from(&self, first: u64, frames: &mut [Option<Frame>]) {
+        for (index, frame) in (first..).zip(frames) {
+            *frame = self.resident(index);
+        }
+    }
     /// Returns a page that the application is about to write to through a shared mapping: notes it as dirty.
     ///
     /// # Errors
@@ -60,20 +67,63 @@ pub trait PageSource: Send + Sync {
 
 /// Memory that several mappings share and that no file holds: `MAP_SHARED | MAP_ANONYMOUS`, System V segments.
 pub struct SharedObject {
-    pages: Lock<BTreeMap<u64, Frame>, { rank::PAGE_CACHE }>,
+    pages: Lock<Pages, { rank::PAGE_CACHE }>,
     count: u64,
     name: SourceName,
+}
+
+/// Pages that one part of [`Pages`] holds; a power of two.
+const PART: u64 = 64;
+/// The same, as a length.
+const PART_LEN: usize = 64;
+
+/// The pages that hold memory, by number, in parts that a search finds as a whole.
+#[derive(Default)]
+struct Pages {
+    parts: BTreeMap<u64, Box<[Option<Frame>; PART_LEN]>>,
+    count: u64,
+}
+
+impl Pages {
+    fn get(&self, index: u64) -> Option<&Frame> {
+        self.parts.get(&(index / PART))?[(index % PART) as usize].as_ref()
+    }
+
+    /// Enters a page, unless there is one: returns the one that is there then.
+    fn enter(&mut self, index: u64, new: Frame) -> Frame {
+        let part = self.parts.entry(index / PART).or_insert_with(|| Box::new([const { None }; PART_LEN]));
+        let place = &mut part[(index % PART) as usize];
+        if place.is_none() {
+            self.count += 1;
+        }
+        place.get_or_insert(new).clone()
+    }
+
+    /// Takes pages out.
+    fn take(&mut self, pages: Range<u64>) -> Vec<Frame> {
+        let mut gone = Vec::new();
+        for (number, part) in self.parts.range_mut(pages.start / PART..pages.end.div_ceil(PART)) {
+            for (index, place) in (number * PART..).zip(part.iter_mut()) {
+                if pages.contains(&index) {
+                    gone.extend(place.take());
+                }
+            }
+        }
+        self.parts.retain(|_, part| part.iter().any(Option::is_some));
+        self.count -= gone.len() as u64;
+        gone
+    }
 }
 
 impl SharedObject {
     /// Makes an object of that many pages, all zero, with that name in `/proc/PID/maps`.
     pub fn new(pages: u64, name: SourceName) -> Arc<Self> {
-        Arc::new(Self { pages: Lock::new(BTreeMap::new()), count: pages, name })
+        Arc::new(Self { pages: Lock::default(), count: pages, name })
     }
 
     /// Returns how many pages hold memory.
     pub fn resident_pages(&self) -> u64 {
-        self.pages.lock().len() as u64
+        self.pages.lock().count
     }
 
     /// Returns how many pages it has.
@@ -87,16 +137,23 @@ impl PageSource for SharedObject {
         if index >= self.count {
             return Err(Errno::ENXIO);
         }
-        if let Some(frame) = self.pages.lock().get(&index) {
+        if let Some(frame) = self.pages.lock().get(index) {
             return Ok(frame.clone());
         }
         // The page is zeroed without the lock; another thread may be faster.
         let new = Frame::zeroed().map_err(|OutOfMemory| Errno::ENOMEM)?;
-        Ok(self.pages.lock().entry(index).or_insert(new).clone())
+        Ok(self.pages.lock().enter(index, new))
     }
 
     fn resident(&self, index: u64) -> Option<Frame> {
-        self.pages.lock().get(&index).cloned()
+        self.pages.lock().get(index).cloned()
+    }
+
+    fn resident_from(&self, first: u64, frames: &mut [Option<Frame>]) {
+        let pages = self.pages.lock();
+        for (index, frame) in (first..).zip(frames) {
+            *frame = pages.get(index).cloned();
+        }
     }
 
     fn page_for_write(&self, index: u64) -> Result<Frame> {
@@ -120,13 +177,7 @@ impl PageSource for SharedObject {
     }
 
     fn punch(&self, pages: Range<u64>) -> Result<()> {
-        let gone = {
-            let mut all = self.pages.lock();
-            let mut middle = all.split_off(&pages.start);
-            let mut above = middle.split_off(&pages.end);
-            all.append(&mut above);
-            middle
-        };
+        let gone = self.pages.lock().take(pages);
         drop(gone);
         Ok(())
     }
