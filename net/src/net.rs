@@ -70,7 +70,7 @@ impl Net {
             ident: AtomicU32::new(u32::from(bytes[31]) << 8),
             neighbor_timer: AtomicBool::new(false),
             secret,
-            unix: Arc::default(),
+            unix: unix::Domain::new(environment),
         })
     }
 
