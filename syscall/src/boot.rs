@@ -251,6 +251,7 @@ fn mount_standard(system: &Arc<System>, root: &Place) -> Result<(), StartError> 
     mount("/dev/pts", "devpts", crate::tty::file_system(system), plain | MountOptions::NO_EXEC)?;
     let shared = RamOptions { mode: 0o1777, ..RamOptions::default() };
     mount("/dev/shm", "tmpfs", RamFs::new(environment, &shared), plain | MountOptions::NO_DEV)?;
+    mount("/dev/mqueue", "mqueue", system.ipc.mqueue.file_system(), strict)?;
     Ok(())
 }
 

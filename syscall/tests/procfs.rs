@@ -53,6 +53,27 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    #[test]
+    fn limits_of_ipc_can_be_read_and_changed() {
+        let machine = machine();
+        assert_eq!(read(&machine, "/proc/sys/kernel/sem"), "32000\t1024000000\t500\t32000\n");
+        assert_eq!(write(&machine, "/proc/sys/kernel/sem", "5\n"), Ok(2));
+        assert_eq!(read(&machine, "/proc/sys/kernel/sem"), "5\t1024000000\t500\t32000\n");
+        assert_eq!(machine.call("semget", &[0, 6, 0o600]), Err(Errno::EINVAL));
+        assert_eq!(write(&machine, "/proc/sys/kernel/shmmax", "4096"), Ok(4));
+        assert_eq!(machine.call("shmget", &[0, 4097, 0o600]), Err(Errno::EINVAL));
+        assert_eq!(write(&machine, "/proc/sys/kernel/shmall", "1"), Ok(1));
+        let id = machine.call("shmget", &[0, 4096, 0o600]).unwrap();
+        assert_eq!(machine.call("shmget", &[0, 1, 0o600]), Err(Errno::ENOSPC));
+        assert!(read(&machine, "/proc/sysvipc/shm").contains(" 600                  4096 "));
+        machine.call("shmctl", &[id, 0, 0]).unwrap();
+        assert_eq!(write(&machine, "/proc/sys/kernel/msgmni", "40000"), Err(Errno::EINVAL));
+        assert_eq!(write(&machine, "/proc/sys/kernel/msgmni", "0"), Ok(1));
+        assert_eq!(machine.call("msgget", &[0, 0o600]), Err(Errno::ENOSPC));
+        assert_eq!(write(&machine, "/proc/sys/fs/mqueue/msg_max", "70000"), Err(Errno::EINVAL));
+        assert_eq!(read(&machine, "/proc/sys/fs/mqueue/queues_max"), "256\n");
+    }
+
     fn write(machine: &Machine, path: &str, text: &str) -> Result<u64, Errno> {
         let fd = open(machine, path, O_WRONLY)?;
         let result = machine.call("write", &[fd, machine.put(SCRATCH, text.as_bytes()), text.len() as u64]);

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use abi::fs::{O_ACCMODE, O_CLOEXEC, O_CREAT, O_EXCL, O_LARGEFILE, O_NONBLOCK};
+use abi::fs::{O_ACCMODE, O_CREAT, O_EXCL, O_LARGEFILE, O_NONBLOCK};
 use abi::ipc::{MQ_PRIO_MAX, MqAttr};
 use abi::signal::SIGRTMAX;
 use abi::time::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, Sigevent, Timespec};
@@ -36,7 +36,6 @@ pub(crate) fn sys_mq_open(
     let opening = Opening { name: &name, flags, mode: mode.0, attributes };
     let file = cx.system().ipc.mqueue.open(cx, &opening)?;
     // LINUX: always closed by execve(2), whatever the flags.
-    let _always = O_CLOEXEC;
     Ok(install(cx, Description::of_file(file), CloseOnExec::Yes)?.0)
 }
 
