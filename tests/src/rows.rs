@@ -14,6 +14,7 @@ const NAMES: &[(&str, &str)] = &[
     ("exit_group", "exit"),
     ("fadvise64", "posix_fadvise"),
     ("getdents64", "readdir"),
+    ("mq_getsetattr", "mq_getattr"),
     ("newfstatat", "fstatat"),
     ("pread64", "pread"),
     ("prlimit64", "prlimit"),
