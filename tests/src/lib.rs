@@ -14,6 +14,7 @@ pub mod host;
 pub mod hostile;
 pub mod machine;
 pub mod rows;
+pub mod servers;
 pub mod session;
 pub mod stage;
 pub mod suites;

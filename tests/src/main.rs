@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use tests::stage::{Context, Stage};
-use tests::{apps, arrows, bench, compatibility, guest, host, hostile, rows, session, suites, tree};
+use tests::{apps, arrows, bench, compatibility, guest, host, hostile, rows, servers, session, suites, tree};
 
 const HELP: &str = "\
 usage: ./hull test [full] [FILTER...]   run the checks whose name contains a FILTER (all without one)
@@ -27,6 +27,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "fuzz", about: "random input to the parsers", run: host::fuzz },
     Stage { name: "guest", about: "guest programs, here and in the machine", run: guest::run },
     Stage { name: "apps", about: "Debian's programs, here and in the machine", run: apps::run },
+    Stage { name: "servers", about: "servers in the machine, clients here", run: servers::run },
     Stage {
         name: "session",
         about: "a user at a terminal; pipes, signals, statuses; the background",

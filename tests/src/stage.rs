@@ -65,7 +65,7 @@ impl Context {
 
     /// Whether the stage's checks may be chosen by names of their own, so that its name need not match.
     fn names_checks(&self, stage: &str) -> bool {
-        ["guest", "apps", "hostile", "session", "suites", "compatibility"].contains(&stage)
+        ["guest", "apps", "servers", "hostile", "session", "suites", "compatibility"].contains(&stage)
     }
 }
 
