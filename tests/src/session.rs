@@ -18,7 +18,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::machine::{Machine, host_command};
-use crate::stage::{Context, Report};
+use crate::stage::{Context, Outcome, Report};
 
 /// A step of a conversation.
 enum Step {
@@ -119,7 +119,15 @@ pub fn run(cx: &Context, report: &Report) {
         exchange(cx, &["cat"], &big, Some(&big), 0).into()
     });
     report.check(cx, "session/closed-pipe", || closed_pipe(cx).into());
+    report.check(cx, "session/localhost", || {
+        let script =
+            "import socket; print(sorted({a[4][0] for a in socket.getaddrinfo('localhost', 'http')}))";
+        exchange(cx, &["python3", "-c", script], b"", Some(b"['127.0.0.1', '::1']\n"), 0).into()
+    });
     background::run(cx, report);
+    for name in RECIPES {
+        report.check(cx, &format!("session/recipe/{name}"), || recipe(cx, name));
+    }
     for (name, line, status) in STATUSES {
         report.check(cx, &format!("session/status/{name}"), || exchange(cx, line, b"", None, *status).into());
     }
@@ -137,6 +145,26 @@ const STATUSES: &[(&str, &[&str], i32)] = &[
     ("terminated", &["sh", "-c", "kill -TERM $$"], 143),
     ("real-time", &["bash", "-c", "kill -RTMIN $$"], 162),
 ];
+
+/// Recipes that the tool brings along.
+const RECIPES: &[&str] = &["haproxy", "lighttpd", "memcached", "nginx", "node-http", "python-http", "redis"];
+
+/// A recipe becomes an image, where its program is installed.
+fn recipe(cx: &Context, name: &str) -> Outcome {
+    let image = cx.scratch().join(format!("{name}.erofs"));
+    let build = || {
+        let image = image.to_str().ok_or("the scratch folder has a strange name")?;
+        Machine::new(cx, Duration::from_secs(120))?.tool(&["build", "-q", "-o", image, name])
+    };
+    let outcome = match build() {
+        Ok(output) if output.status == Some(0) => Outcome::Passed,
+        Ok(output) if output.status == Some(127) => Outcome::Skipped(output.tail(1)),
+        Ok(output) => Outcome::Failed(format!("{}\n{}", output.status_text(), output.tail(5))),
+        Err(problem) => Outcome::Failed(problem),
+    };
+    let _ = std::fs::remove_file(image);
+    outcome
+}
 
 fn exchange(
     cx: &Context,

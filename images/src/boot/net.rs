@@ -226,12 +226,13 @@ impl Interface {
     /// QEMU's arguments for the interface with this index on a machine of this type with so many processors.
     pub fn args(&self, index: u8, kind: MachineType, cpus: u32) -> [String; 4] {
         let id = format!("net{index}");
-        let queues = cpus.min(8);
-        let several = queues > 1 && matches!(self.backend, Backend::Tap(_, true));
+        // Linux opens a tap interface with several queues only for a program that asks for more than one.
+        let queues = cpus.clamp(2, 8);
+        let several = cpus > 1 && matches!(self.backend, Backend::Tap(_, true));
         let netdev = match &self.backend {
             Backend::User(user) => user.option(&id, index),
-            Backend::Tap(name, _) => {
-                let more = if several { format!(",queues={queues}") } else { String::new() };
+            Backend::Tap(name, multi_queue) => {
+                let more = if *multi_queue { format!(",queues={queues}") } else { String::new() };
                 format!("tap,id={id},ifname={name},script=no,downscript=no{more}")
             }
             Backend::Socket(options) => format!("socket,id={id},{options}"),
