@@ -71,7 +71,7 @@ pub struct NetCounters {
     pub rx_bytes: u64,
     /// Frames received that were malformed.
     pub rx_errors: u64,
-    /// Frames that found no buffer.
+    /// Frames that found no buffer, as far as the card says so.
     pub rx_dropped: u64,
     /// Frames sent.
     pub tx_packets: u64,
@@ -85,7 +85,8 @@ pub struct NetCounters {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueueFull;
 
-/// A network card that carries Ethernet frames. Several processors may call at once; each queue has its own lock.
+/// A network card that carries Ethernet frames. Several processors may call at once; each queue has its own lock. Events
+/// of queue `n` come on processor `n` where the card can choose.
 pub trait NetDevice: Send + Sync {
     /// Returns what does not change.
     fn info(&self) -> NetInfo;
@@ -93,13 +94,19 @@ pub trait NetDevice: Send + Sync {
     fn link_up(&self) -> bool;
     /// Returns what passed so far.
     fn counters(&self) -> NetCounters;
-    /// Says who hears of events, and from then on reports them. Called once.
+    /// Says who hears of events, and from then on reports them; the first frame of each queue is reported without
+    /// [`NetDevice::listen`]. Called once. A card takes its memory here; one that finds none stays down, and says so in the
+    /// log.
     fn start(&self, events: Arc<dyn NetEvents>);
-    /// Puts a frame of `len` bytes into a queue: `fill` writes it into the card's buffer, all of it. The card need not
-    /// hear of it before [`NetDevice::flush`].
+    /// Puts a frame of `len` bytes into a queue: `fill` writes it into the card's buffer, all of it, while no lock of the
+    /// card is held. The card need not hear of it before [`NetDevice::flush`]. Only what [`NetInfo::offloads`] names may be
+    /// asked for.
     ///
     /// # Errors
-    /// [`QueueFull`]; `fill` was not called then.
+    /// [`QueueFull`]; `fill` was not called then, and the card has heard of all frames before.
+    ///
+    /// # Panics
+    /// If the frame is empty, or longer than the packet size or, where the card cuts, 64 KiB allow.
     fn transmit(
         &self,
         queue: usize,
@@ -110,12 +117,14 @@ pub trait NetDevice: Send + Sync {
     /// Tells the card of the frames put into a queue since the last call.
     fn flush(&self, queue: usize);
     /// Hands over at most `budget` received frames in order, and returns how many there were. While `each` runs, no lock
-    /// of the card is held, so it may transmit.
+    /// of the card is held, so it may transmit. A queue is drained by one caller at a time: another one gets 0 meanwhile,
+    /// also from within `each`, and can leave the rest to the first, which will listen when it is through.
     fn receive(&self, queue: usize, budget: usize, each: &mut dyn FnMut(&[u8], RxInfo)) -> usize;
     /// Asks for [`NetEvents::received`] when the next frame comes in; returns `true`, asking for nothing, if one is there
-    /// already.
+    /// already. While another caller drains the queue it returns `false`, and asks for nothing.
     fn listen(&self, queue: usize) -> bool;
-    /// Says which frames the card should hand over beyond its own and broadcasts.
+    /// Says which frames the card should hand over beyond its own and broadcasts; none at first. A card that cannot filter
+    /// may hand over more.
     fn set_filter(&self, promiscuous: bool, multicast: &[[u8; 6]]);
 }
 

@@ -1,7 +1,8 @@
 //! Memory that a device sees too: its registers, and the pages that it reads and writes by DMA.
 //!
 //! The one place of the drivers that touches memory by address. Every access is volatile and within bounds that the
-//! constructor established, so the drivers themselves need no `unsafe`.
+//! constructor established, so the drivers themselves need no `unsafe`; only those of network cards, whose frames are
+//! lent where they lie.
 
 use core::ptr::{self, NonNull};
 
