@@ -111,8 +111,10 @@ impl UnixSocket {
         let user = message.ancillary.credentials.map_or(message.sender.uid, |who| who.uid);
         let files = core::mem::take(&mut message.ancillary.rights);
         new.rights = Rights::new(&self.domain, files, user, &other);
-        if let Err((errno, back)) = self.deliver(&other, new) {
-            message.ancillary.rights = back.rights.map(Rights::into_list).unwrap_or_default();
+        let mut new = Some(new);
+        if let Err(errno) = self.deliver(&other, &mut new) {
+            let rights = new.and_then(|back| back.rights);
+            message.ancillary.rights = rights.map(Rights::into_list).unwrap_or_default();
             return Err(errno);
         }
         from.clone_from(&source);
@@ -157,23 +159,22 @@ impl UnixSocket {
         inbox.messages.len() > super::side::QUEUE_MAX
     }
 
-    /// Puts a message into the target's queue, or gives it back.
-    fn deliver(&self, other: &Arc<Side>, message: Message) -> Result<(), (Errno, Message)> {
+    /// Puts a message into the target's queue, or leaves it where it is.
+    fn deliver(&self, other: &Arc<Side>, message: &mut Option<Message>) -> Result<()> {
         let side = self.side();
         let unlimited = Arc::ptr_eq(other, side) || other.peer.load(Ordering::SeqCst) == side.id();
         let mut inbox = other.inbox.lock();
         if other.is_closed() {
-            drop(inbox);
-            let errno = if self.is_datagram() { Errno::ECONNREFUSED } else { Errno::EPIPE };
-            return Err((errno, message));
+            return Err(if self.is_datagram() { Errno::ECONNREFUSED } else { Errno::EPIPE });
         }
         if !unlimited && inbox.messages.len() > super::side::QUEUE_MAX {
             inbox.wait(side);
-            drop(inbox);
-            return Err((Errno::EAGAIN, message));
+            return Err(Errno::EAGAIN);
         }
-        side.sent.fetch_add(message.charge(), Ordering::AcqRel);
-        inbox.messages.push_back(message);
+        if let Some(message) = message.take() {
+            side.sent.fetch_add(message.charge(), Ordering::AcqRel);
+            inbox.messages.push_back(message);
+        }
         other.messages.store(inbox.messages.len(), Ordering::Release);
         Ok(())
     }
