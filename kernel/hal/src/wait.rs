@@ -96,7 +96,9 @@ impl WaitQueue {
             return;
         }
         // Wakers run after the lock is gone: one may lead to another queue, or back to this one.
-        let mut wakers: Vec<Waker> = Vec::new();
+        // One waiter is the common case, which costs no allocation.
+        let mut first: Option<Waker> = None;
+        let mut more: Vec<Waker> = Vec::new();
         let mut entries = self.entries.lock();
         let mut chosen = None;
         for (index, entry) in entries.list.iter().enumerate() {
@@ -104,7 +106,10 @@ impl WaitQueue {
                 if entry.exclusive {
                     chosen = Some(index);
                 }
-                wakers.push(entry.waker.clone());
+                match first {
+                    None => first = Some(entry.waker.clone()),
+                    Some(_) => more.push(entry.waker.clone()),
+                }
             }
         }
         if let Some(index) = chosen {
@@ -114,7 +119,7 @@ impl WaitQueue {
             entries.list.push(entry);
         }
         drop(entries);
-        for waker in wakers {
+        for waker in first.into_iter().chain(more) {
             waker.wake();
         }
     }

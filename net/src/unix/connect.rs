@@ -96,7 +96,8 @@ impl UnixSocket {
         }
         let (theirs, common) = (new.side(), &new.side().common);
         // LINUX: the new socket is called as the listening one, and passes credentials if that one does.
-        *theirs.name.lock() = listener.name.lock().clone();
+        let name = listener.name.lock().clone();
+        *theirs.name.lock() = name;
         let passes = listener.common.is(&listener.common.pass_credentials);
         common.pass_credentials.store(passes, Ordering::Relaxed);
         *common.peer_credentials.lock() = Some(Ucred { pid: who.pid, uid: who.uid, gid: who.gid });

@@ -25,7 +25,7 @@ impl UnixSocket {
             return false;
         }
         if !self.is_datagram() {
-            return self.link().is_none_or(|other| !other.is_closed());
+            return true;
         }
         let Some(other) = self.other() else { return true };
         if Arc::ptr_eq(&other, side) || other.peer.load(Ordering::SeqCst) == side.id() || !other.is_full() {

@@ -232,18 +232,14 @@ pub(crate) fn sys_splice(
     let result = match (from_pipe_end, to_pipe_end) {
         (Some(a), Some(b)) if core::ptr::eq(&**a.pipe(), &**b.pipe()) => return Err(Errno::EINVAL.into()),
         (Some(end), _) => {
-            if matches!(target, Position::At(_)) && !to.seekable() {
-                return Err(Errno::ESPIPE.into());
-            }
+            check_position(&target, &to)?;
             if to.flags() & O_APPEND != 0 && to_pipe_end.is_none() {
                 return Err(Errno::EINVAL.into());
             }
             from_pipe(cx, &from, end, &to, &mut target, len, nonblocking)
         }
         (None, Some(end)) => {
-            if matches!(source, Position::At(_)) && !from.seekable() {
-                return Err(Errno::ESPIPE.into());
-            }
+            check_position(&source, &from)?;
             to_pipe(cx, &from, &mut source, &to, end, len, nonblocking)
         }
         (None, None) => Err(Errno::EINVAL.into()),
@@ -251,6 +247,15 @@ pub(crate) fn sys_splice(
     write_position(cx, in_offset, &source)?;
     write_position(cx, out_offset, &target)?;
     result
+}
+
+/// Checks that there are offsets where one was given. LINUX: a socket says so in another way.
+fn check_position(position: &Position, description: &Description) -> Result<()> {
+    match (position, description.object()) {
+        (Position::At(_), Object::Socket(_)) => Err(Errno::EINVAL),
+        (Position::At(_), _) if !description.seekable() => Err(Errno::ESPIPE),
+        _ => Ok(()),
+    }
 }
 
 fn pipe_of(description: &Description) -> Option<&PipeEnd> {

@@ -41,11 +41,8 @@ int main(void)
 	SET(fd, SO_REUSEPORT, 0);
 	SET(fd, SO_SNDBUF, 0);
 	SET(fd, SO_SNDBUF, 10000);
-	SET(fd, SO_SNDBUF, -1);
-	SET(fd, SO_SNDBUF, 100000000);
 	SET(fd, SO_RCVBUF, 0);
 	SET(fd, SO_RCVBUF, 10001);
-	SET(fd, SO_RCVBUF, -1);
 	SET(fd, SO_PRIORITY, 6);
 	SET(fd, SO_RCVLOWAT, 0);
 	SET(fd, SO_RCVLOWAT, -1);
@@ -162,7 +159,6 @@ int main(void)
 		SET(fd, SO_PRIORITY, 3);
 		SET(fd, SO_MARK, 1);
 		SET(fd, SO_SNDBUFFORCE, 1);
-		SET(fd, SO_BUSY_POLL, 50);
 		exit(0);
 	}
 	wait(NULL);

@@ -1,5 +1,6 @@
 /* What the programs about sockets have in common. */
 #include "../check.h"
+#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
