@@ -224,7 +224,7 @@ syscalls! {
     [ 38 103] setitimer => timer::sys_setitimer(i32, UserPtr<Itimerval, In>, UserPtr<Itimerval, Out>) : Full;
     [ 39 172] getpid => identity::sys_getpid() : Full;
     [ 40  71] sendfile => splice::sys_sendfile(Fd, Fd, UserPtr<i64, InOut>, usize) : Full;
-    [ 41 198] socket => socket::sys_socket(i32, u32, i32) : Full;
+    [ 41 198] socket => socket::sys_socket(i32, u32, i32) : Partial("AF_UNIX alone");
     [ 42 203] connect => socket::sys_connect(Fd, UserAddr, i32) : Full;
     [ 43 202] accept => socket::sys_accept(Fd, UserAddr, UserPtr<i32, InOut>) : Full;
     [ 44 206] sendto => socket::sys_sendto(Fd, InBuf, Flags, UserAddr, i32) : Full;
@@ -237,8 +237,8 @@ syscalls! {
     [ 51 204] getsockname => socket::sys_getsockname(Fd, UserAddr, UserPtr<i32, InOut>) : Full;
     [ 52 205] getpeername => socket::sys_getpeername(Fd, UserAddr, UserPtr<i32, InOut>) : Full;
     [ 53 199] socketpair => socket::sys_socketpair(i32, u32, i32, UserPtr<[i32; 2], Out>) : Full;
-    [ 54 208] setsockopt => socket::sys_setsockopt(Fd, i32, i32, UserAddr, i32) : Full;
-    [ 55 209] getsockopt => socket::sys_getsockopt(Fd, i32, i32, UserAddr, UserPtr<i32, InOut>) : Full;
+    [ 54 208] setsockopt => socket::sys_setsockopt(Fd, i32, i32, UserAddr, i32) : Partial("no socket filters; SO_TXTIME, SO_TIMESTAMPING and SO_MAX_PACING_RATE are refused");
+    [ 55 209] getsockopt => socket::sys_getsockopt(Fd, i32, i32, UserAddr, UserPtr<i32, InOut>) : Partial("no socket filters; SO_MEMINFO, SO_TIMESTAMPING and SO_MAX_PACING_RATE are refused");
     [ 56 220] clone => task::sys_clone(u64, u64, UserAddr, UserAddr, u64) : Partial("no namespaces, no tracing");
     [ 57   _] fork => task::sys_fork() : Full;
     [ 58   _] vfork => task::sys_vfork() : Full;

@@ -9,18 +9,18 @@ use abi::fs::{
     F_GETOWN, F_GETOWN_EX, F_GETOWNER_UIDS, F_GETSIG, F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID, F_SETOWN,
     F_SETOWN_EX, F_SETSIG, FOwnerEx,
 };
-use abi::signal::{POLL_IN, POLL_OUT, SIGIO, Siginfo};
+use abi::signal::{POLL_IN, POLL_OUT, SI_KERNEL, SIGIO, SIGURG, Siginfo};
 use hal::{Readiness, UserAddr};
 
 use super::fcntl;
 use crate::decode::{Fd, In, Out, UserPtr};
-use crate::proc::{Description, Sharing, SignalOwner, Thread};
+use crate::proc::{Description, Object, Sharing, SignalOwner, Thread};
 use crate::{Context, SysResult};
 
 /// Carries out the commands of `fcntl(2)` about the owner.
 pub(super) fn owner(
     cx: &Context<'_>,
-    description: &Description,
+    description: &Arc<Description>,
     command: u32,
     argument: u64,
 ) -> SysResult<i64> {
@@ -63,7 +63,11 @@ pub(super) fn plain_owner(description: &Description) -> i32 {
 }
 
 /// Sets the owner that one number names.
-pub(super) fn set_plain_owner(cx: &Context<'_>, description: &Description, owner: i32) -> SysResult<i64> {
+pub(super) fn set_plain_owner(
+    cx: &Context<'_>,
+    description: &Arc<Description>,
+    owner: i32,
+) -> SysResult<i64> {
     let (kind, id) = match owner {
         i32::MIN => return Err(Errno::EINVAL.into()),
         group @ ..0 => (F_OWNER_PGRP, -group),
@@ -72,7 +76,7 @@ pub(super) fn set_plain_owner(cx: &Context<'_>, description: &Description, owner
     set_owner(cx, description, kind, id)
 }
 
-fn set_owner(cx: &Context<'_>, description: &Description, kind: i32, id: i32) -> SysResult<i64> {
+fn set_owner(cx: &Context<'_>, description: &Arc<Description>, kind: i32, id: i32) -> SysResult<i64> {
     if id < 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -90,6 +94,8 @@ fn set_owner(cx: &Context<'_>, description: &Description, kind: i32, id: i32) ->
     let who = cx.credentials();
     let mut owner = description.owner.lock();
     *owner = SignalOwner { kind, id, users: (who.uid, who.euid), ..*owner };
+    drop(owner);
+    watch_urgent(cx, description);
     Ok(0)
 }
 
@@ -117,14 +123,53 @@ impl Wake for Asynchronous {
         let code = if ready.intersects(Readiness::READ) { POLL_IN } else { POLL_OUT };
         let signal = if owner.signal == 0 { SIGIO } else { owner.signal };
         let info = Siginfo::poll(signal, code, i64::from(ready.bits()), self.fd.0);
-        let system = thread.process().system();
-        let id = owner.id.cast_unsigned();
-        match owner.kind {
-            F_OWNER_TID => drop(system.thread(id).map(|t| crate::signal::send_thread(&t, info))),
-            F_OWNER_PID => drop(system.process(id).map(|p| crate::signal::send_process(&p, info))),
-            _ => crate::signal::send_group(system, id, signal),
+        deliver(&thread, owner, info);
+    }
+}
+
+/// Sends a signal to an owner.
+fn deliver(thread: &Thread, owner: SignalOwner, info: Siginfo) {
+    let system = thread.process().system();
+    let id = owner.id.cast_unsigned();
+    match owner.kind {
+        F_OWNER_TID => drop(system.thread(id).map(|t| crate::signal::send_thread(&t, info))),
+        F_OWNER_PID => drop(system.process(id).map(|p| crate::signal::send_process(&p, info))),
+        _ => crate::signal::send_group(system, id, info.si_signo),
+    }
+}
+
+/// Sends `SIGURG` to a socket's owner when urgent data comes in, `O_ASYNC` or not (`socket(7)`).
+struct Urgent {
+    description: Weak<Description>,
+    thread: Weak<Thread>,
+}
+
+impl Wake for Urgent {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let (Some(description), Some(thread)) = (self.description.upgrade(), self.thread.upgrade()) else {
+            return;
+        };
+        let owner = *description.owner.lock();
+        if owner.id != 0 && description.readiness(&thread).contains(Readiness::PRI) {
+            deliver(&thread, owner, Siginfo::kill(SIGURG, SI_KERNEL, 0, 0));
         }
     }
+}
+
+/// Listens for urgent data of a socket that has got an owner.
+fn watch_urgent(cx: &Context<'_>, description: &Arc<Description>) {
+    if !matches!(description.object(), Object::Socket(_)) {
+        return;
+    }
+    let thread = Arc::downgrade(&cx.thread.arc());
+    let waker = Waker::from(Arc::new(Urgent { description: Arc::downgrade(description), thread }));
+    let watch = description.watch(cx.thread, Readiness::PRI, &waker, Sharing::All);
+    let old = description.urgent.lock().replace(watch);
+    drop(old);
 }
 
 /// Turns the signals on or off (`O_ASYNC`).

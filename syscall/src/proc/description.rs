@@ -100,6 +100,8 @@ pub struct Description {
     pub owner: Lock<SignalOwner, { rank::LEAF }>,
     /// The watch behind `O_ASYNC`.
     pub(crate) asynchronous: Lock<Option<Watch>, { rank::LEAF }>,
+    /// The watch behind `SIGURG`.
+    pub(crate) urgent: Lock<Option<Watch>, { rank::LEAF }>,
 }
 
 impl Description {
@@ -118,6 +120,7 @@ impl Description {
             watchers: Lock::default(),
             owner: Lock::default(),
             asynchronous: Lock::default(),
+            urgent: Lock::default(),
         })
     }
 

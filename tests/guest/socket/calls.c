@@ -184,6 +184,13 @@ int main(void)
 	CALL(write(s[1], "x", 1));
 	struct timespec wait_time = { 2, 0 };
 	TRUE(sigtimedwait(&set, NULL, &wait_time) == SIGIO);
+	/* And one when something urgent comes. */
+	sigaddset(&set, SIGURG);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	CALL(fcntl(s[0], F_SETFL, 0));
+	CALL(send(s[1], "u", 1, MSG_OOB));
+	sigdelset(&set, SIGIO);
+	TRUE(sigtimedwait(&set, NULL, &wait_time) == SIGURG);
 	clean();
 	return 0;
 }

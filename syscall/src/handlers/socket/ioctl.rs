@@ -1,5 +1,7 @@
 //! Requests on sockets (`socket(7)`, "Ioctls").
 
+use alloc::sync::Arc;
+
 use abi::Errno;
 use abi::ioctl::{
     FIOGETOWN, FIOSETOWN, SIOCATMARK, SIOCGPGRP, SIOCGSTAMP_NEW, SIOCGSTAMP_OLD, SIOCGSTAMPNS_NEW,
@@ -21,7 +23,7 @@ use crate::{Context, SysResult};
 /// `EFAULT`, `EINVAL` for a listening socket's bytes, `ENOENT` where no message has come in yet, `ENOTTY`
 pub(in crate::handlers) fn ioctl(
     cx: &Context<'_>,
-    description: &Description,
+    description: &Arc<Description>,
     file: &SocketFile,
     request: u32,
     at: UserAddr,
