@@ -164,8 +164,9 @@ fn accept(cx: &Context<'_>, fd: Fd, at: UserAddr, len: UserPtr<i32, InOut>, flag
 /// `connect(2)`.
 pub(crate) fn sys_connect(cx: &Context<'_>, fd: Fd, at: UserAddr, len: i32) -> SysResult<()> {
     let description = find(cx, fd)?;
-    let file = socket_of(&description)?;
+    // LINUX: the address is read before it is asked what the descriptor is.
     let raw = Raw::read(cx, at, len)?;
+    let file = socket_of(&description)?;
     let address = raw.decode(cx, file.domain(), Purpose::Connect)?;
     let (socket, who, waits) = (file.socket(), identity(cx.thread), Waits::of(&description));
     note_groups(cx, socket);
