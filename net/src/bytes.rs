@@ -98,12 +98,6 @@ impl Bytes {
         }
     }
 
-    /// Appends a piece that was taken off another queue.
-    pub(crate) fn append_piece(&mut self, piece: Piece) {
-        self.len += piece.len();
-        self.pieces.push_back(piece);
-    }
-
     /// Copies bytes out, from `offset` on; they stay. The range lies within the queue.
     pub(crate) fn copy_out(&self, offset: usize, to: &mut [u8]) {
         let (mut skip, mut done) = (offset, 0);
@@ -261,11 +255,6 @@ impl Batch {
     /// Returns the number of bytes.
     pub(crate) const fn len(&self) -> usize {
         self.len
-    }
-
-    /// Says whether there are none.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
     }
 }
 

@@ -18,13 +18,32 @@ use smoltcp::wire::{
 use crate::Net;
 use crate::ingress::Received;
 use crate::interface::{BROADCAST, Interface, Mac, group_mac};
-use crate::neighbor::RETRY;
+use crate::neighbor::{NeighborRow, RETRY};
 use crate::wire::{self, ETHERTYPE_ARP, ETHERTYPE_IPV6, IpHeader, protocol};
 
 /// Length of an ARP packet for IPv4 over Ethernet.
 const ARP_LEN: usize = 28;
 
 impl Net {
+    /// Lists the neighbours behind an interface.
+    pub fn neighbors(&self, interface: &Interface) -> Vec<NeighborRow> {
+        interface.neighbors.lock().list(self.now())
+    }
+
+    /// Notes where a neighbour is, by hand; `permanent` entries are never asked for again.
+    pub fn set_neighbor(&self, interface: &Interface, address: IpAddr, mac: Mac, permanent: bool) {
+        let waiting = interface.neighbors.lock().set(address, mac, self.now(), permanent);
+        for (frame, offload) in waiting {
+            let _ = interface.transmit(&frame, offload);
+        }
+        interface.flush();
+    }
+
+    /// Forgets a neighbour; says whether it was known.
+    pub fn remove_neighbor(&self, interface: &Interface, address: IpAddr) -> bool {
+        interface.neighbors.lock().remove(address)
+    }
+
     /// Asks for a neighbour's Ethernet address: the neighbour alone where one is known, else everybody.
     pub(crate) fn ask_neighbor(self: &Arc<Self>, interface: &Interface, address: IpAddr, again: Option<Mac>) {
         match address {
@@ -138,7 +157,8 @@ impl Net {
                         self.learn(interface, IpAddr::V6(source), mac, true);
                     }
                     let known = interface.neighbors.lock().list(self.now());
-                    let known = known.iter().find(|(a, ..)| *a == IpAddr::V6(source)).and_then(|e| e.1);
+                    let known =
+                        known.iter().find(|row| row.address == IpAddr::V6(source)).and_then(|row| row.mac);
                     let Some(to) = mac.or(known) else { return };
                     (source, to)
                 };

@@ -560,11 +560,11 @@ impl IpOptions {
 
 /// Reads an `ip_mreq` or `ip_mreqn`: the group, and the interface or 0.
 fn membership_v4(net: &Net, value: &[u8]) -> Result<(IpAddr, u32)> {
-    let (group, address, index) = match value {
-        &[g, h, i, j, a, b, c, d, k, l, m, n, ..] => {
+    let (group, address, index) = match *value {
+        [g, h, i, j, a, b, c, d, k, l, m, n, ..] => {
             (Ipv4Addr::new(g, h, i, j), Ipv4Addr::new(a, b, c, d), u32::from_ne_bytes([k, l, m, n]))
         }
-        &[g, h, i, j, a, b, c, d, ..] => (Ipv4Addr::new(g, h, i, j), Ipv4Addr::new(a, b, c, d), 0),
+        [g, h, i, j, a, b, c, d, ..] => (Ipv4Addr::new(g, h, i, j), Ipv4Addr::new(a, b, c, d), 0),
         _ => return Err(Errno::EINVAL),
     };
     if !group.is_multicast() {

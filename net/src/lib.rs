@@ -24,6 +24,7 @@ mod interface;
 mod loopback;
 mod neighbor;
 mod net;
+mod rows;
 mod socket;
 mod tcp;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use address::{Address, FileId, UnixName, any, mapped, unmapped};
 pub use common::{BUFFER_RANGE, Common, ENDED_READ, ENDED_WRITE, MAX_BUFFER};
 pub use config::{InterfaceAddress, Path, Route};
 pub use interface::{Interface, Mac, flag};
-pub use neighbor::Reach;
+pub use neighbor::{NeighborRow, Reach};
 pub use net::{Environment, Net};
+pub use rows::{SocketRow, TcpCount};
 pub use socket::{Ancillary, ErrorReport, Identity, Incoming, Outgoing, Passed, Shutdown, Socket, Ucred};

@@ -42,6 +42,17 @@ pub enum Reach {
     Permanent = 0x80,
 }
 
+/// A neighbour, for lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NeighborRow {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its Ethernet address, if it is known.
+    pub mac: Option<Mac>,
+    /// How well it is known.
+    pub reach: Reach,
+}
+
 struct Entry {
     mac: Option<Mac>,
     /// When it was last heard of.
@@ -152,11 +163,6 @@ impl Neighbors {
         self.entries.remove(&address).is_some()
     }
 
-    /// Forgets everything that was not set by hand.
-    pub(crate) fn clear(&mut self) {
-        self.entries.retain(|_, e| e.permanent);
-    }
-
     /// Returns whom to ask again, the frames whose neighbour did not answer, and whether to come back.
     pub(crate) fn tick(&mut self, now: u64) -> (Vec<IpAddr>, Vec<Vec<u8>>, bool) {
         let (mut ask, mut lost, mut wait) = (Vec::new(), Vec::new(), false);
@@ -181,15 +187,18 @@ impl Neighbors {
         (ask, lost, wait)
     }
 
-    /// Lists the entries: address, Ethernet address, state.
-    pub(crate) fn list(&self, now: u64) -> Vec<(IpAddr, Option<Mac>, Reach)> {
+    /// Lists the entries.
+    pub(crate) fn list(&self, now: u64) -> Vec<NeighborRow> {
         let state = |e: &Entry| match e.mac {
             _ if e.permanent => Reach::Permanent,
             None => Reach::Incomplete,
             Some(_) if now.saturating_sub(e.confirmed) < FRESH / 2 => Reach::Reachable,
             Some(_) => Reach::Stale,
         };
-        self.entries.iter().map(|(&address, e)| (address, e.mac, state(e))).collect()
+        self.entries
+            .iter()
+            .map(|(&address, e)| NeighborRow { address, mac: e.mac, reach: state(e) })
+            .collect()
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::machine::TYPES;
 use crate::stage::{Context, Outcome, Report};
-use crate::{apps, guest, suites};
+use crate::{apps, guest, servers, suites};
 
 /// A table of the page.
 struct Section {
@@ -34,6 +34,13 @@ const SECTIONS: &[Section] = &[
         stage: "apps",
         title: "Applications",
         about: "Debian's programs, unmodified: output and status are those of Linux.",
+        what: "command",
+        good: "works",
+    },
+    Section {
+        stage: "servers",
+        title: "Servers",
+        about: "Servers in the machine, clients on the host: answers and status are those of the same server on Linux.",
         what: "command",
         good: "works",
     },
@@ -71,6 +78,7 @@ pub fn run(cx: &Context, report: &Report) {
             .map(|name| (name.clone(), name.split('/').next().unwrap_or_default().to_owned()))
             .collect(),
         apps::lines(),
+        servers::lines(),
         suites::lines(),
     ];
     let new = write(&page, &rows);

@@ -17,7 +17,7 @@ const COUNT_NS: u64 = 64_000_000_000;
 const GOOD_FOR: u64 = 2;
 
 fn tag(net: &Net, key: &Key, irs: Seq, count: u64, size: u32) -> u32 {
-    let mut hasher = Keyed::new(net.secret[3], net.secret[1] ^ 0xc00c_1e5).build_hasher();
+    let mut hasher = Keyed::new(net.secret[3], net.secret[1] ^ 0x0c00_c1e5).build_hasher();
     key.hash(&mut hasher);
     hasher.write_u32(irs.0);
     hasher.write_u64(count);
@@ -34,7 +34,6 @@ pub(crate) fn answer(net: &Net, key: &Key, syn: &Segment, own: u16) -> Segment {
     #[expect(clippy::cast_possible_truncation, reason = "below 8")]
     let size = size as u32;
     let count = net.now() / COUNT_NS;
-    #[expect(clippy::cast_possible_truncation, reason = "five bits are kept")]
     let low = (count as u32 & 31) << 27;
     let iss = Seq(low | size << 24 | tag(net, key, syn.seq, count, size));
     Segment {

@@ -45,9 +45,9 @@ use options::Options;
 use segment::{Flags, Ports, Segment};
 use seq::Seq;
 pub(crate) use socket::TcpSocket;
-pub(crate) use table::Table;
 pub(crate) use table::free_port;
 use table::{Found, Key, Keyed, Waiting};
+pub(crate) use table::{Table, TimeWaitRow};
 
 /// A socket as the network knows it.
 pub(crate) struct Tcp {
@@ -409,6 +409,24 @@ impl Tcp {
         }
         if let Some(port) = bound {
             self.net.tcp.unbind(self.common.id, port);
+        }
+    }
+}
+
+impl Tcp {
+    /// Returns the local and the peer's address.
+    pub(crate) fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let inner = self.state.lock();
+        (inner.local, inner.peer)
+    }
+
+    /// Returns what waits to be sent, and what waits to be read or accepted.
+    pub(crate) fn queues(&self) -> (usize, usize) {
+        match &self.state.lock().role {
+            Role::Wire(wire) => (wire.connection.tx.len(), wire.connection.readable()),
+            Role::Local(end) => (0, end.view().readable),
+            Role::Listening(listener) => (0, listener.counts().0),
+            _ => (0, 0),
         }
     }
 }

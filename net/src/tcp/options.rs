@@ -7,9 +7,7 @@ use abi::socket::*;
 use abi::{Errno, Result};
 use zerocopy::IntoBytes;
 
-use super::connection::{
-    Connection, MS, RECEIVE_MOST, RECEIVE_START, SEND_MOST, SEND_START, Settings, State,
-};
+use super::connection::{Connection, MS, RECEIVE_MOST, SEND_MOST, Settings, State};
 use super::{Inner, Role, Tcp};
 use crate::Identity;
 use crate::inet::{IpOptions, int, of_int};
@@ -398,9 +396,6 @@ fn of_connection(info: &mut TcpInfo, connection: &Connection, mtu: usize) {
     info.tcpi_rcv_ooopack = counters.out_of_order;
     info.tcpi_snd_wnd = small(connection.window);
 }
-
-/// The limits of a socket whose buffers were not set by hand.
-pub(crate) const DEFAULT_LIMITS: (usize, usize) = (SEND_START, RECEIVE_START);
 
 /// Says whether the connection is one that `shutdown` and others take for connected.
 pub(crate) const fn is_synchronized(state: State) -> bool {

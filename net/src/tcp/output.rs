@@ -201,7 +201,7 @@ impl Connection {
             // window never was larger (silly window avoidance, RFC 9293, section 3.8.6.2.1).
             let all = len == unsent;
             let half = len > 0 && len >= self.largest_window / 2;
-            if len == 0 || !(all && !self.holds_back(len, flight)) && !half {
+            if len == 0 || (!all || self.holds_back(len, flight)) && !half {
                 return Ok(false);
             }
         }

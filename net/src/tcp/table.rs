@@ -87,6 +87,15 @@ pub(crate) struct Waiting {
     pub(crate) until: u64,
 }
 
+/// A connection in `TIME_WAIT`, for lists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeWaitRow {
+    /// Our end.
+    pub(crate) local: SocketAddr,
+    /// The peer's end.
+    pub(crate) peer: SocketAddr,
+}
+
 enum Flow {
     Live(Arc<Tcp>),
     Waiting(Waiting),
@@ -273,19 +282,19 @@ impl Table {
     }
 
     /// Lists the connections: live ones, and the numbers of those that wait.
-    pub(crate) fn list(&self) -> (Vec<Arc<Tcp>>, Vec<(SocketAddr, SocketAddr, u64)>) {
+    pub(crate) fn list(&self) -> (Vec<Arc<Tcp>>, Vec<TimeWaitRow>) {
+        let address = |bits: u128, port: u32| {
+            let address = IpAddr::V6(core::net::Ipv6Addr::from_bits(bits));
+            SocketAddr::new(crate::unmapped(address), u16::try_from(port & 0xffff).unwrap_or(0))
+        };
         let flows = self.flows.lock();
         let (mut live, mut waiting) = (Vec::new(), Vec::new());
         for (key, flow) in &flows.map {
             match flow {
                 Flow::Live(connection) => live.push(Arc::clone(connection)),
-                Flow::Waiting(wait) => {
-                    let address = |bits: u128, port: u32| {
-                        let address = IpAddr::V6(core::net::Ipv6Addr::from_bits(bits));
-                        SocketAddr::new(crate::unmapped(address), (port & 0xffff) as u16)
-                    };
+                Flow::Waiting(_) => {
                     let local = address(key.local, key.ports >> 16);
-                    waiting.push((local, address(key.peer, key.ports), wait.until));
+                    waiting.push(TimeWaitRow { local, peer: address(key.peer, key.ports) });
                 }
             }
         }

@@ -1,7 +1,6 @@
 //! What an application does with a UDP socket.
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::Ordering;
@@ -335,7 +334,7 @@ impl Socket for UdpSocket {
             None => (0, Vec::new()),
         };
         bytes.resize(known + len, 0);
-        // The source is advanced only if the datagram goes.
+        // A copy of the source is read: nothing was taken where the datagram does not go.
         let copied = from.clone().pull(&mut bytes[known..])?;
         if copied < len {
             return Err(Errno::EFAULT);
@@ -349,7 +348,6 @@ impl Socket for UdpSocket {
             let named = to.or_else(|| (Some(target) != peer).then_some(target));
             udp.send_bytes(named, &bytes, &message.ancillary)?;
         }
-        from.pull(&mut vec![0; 0])?;
         Ok(len)
     }
 

@@ -10,6 +10,7 @@ macro_rules! put {
 }
 
 mod descriptors;
+mod inet;
 mod ipc;
 mod locks;
 mod meminfo;

@@ -1,6 +1,5 @@
-//! `/proc/PID/net` (`proc_pid_net(5)`): the files of a system that has no network yet, which are their headings.
+//! `/proc/PID/net` (`proc_pid_net(5)`): what is not in [`super::inet`].
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -10,31 +9,15 @@ use vfs::Caller;
 use vfs::fs::synthetic::{Entry, File, Folder};
 
 use super::Text;
+use super::inet::{self, Family, Sockets};
 use crate::system::System;
 
-const DEV: &str = "Inter-|   Receive                                                |  Transmit\n face \
-    |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
-const TCP: &str =
-    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
-const TCP6: &str = "  sl  local_address                         remote_address                        st tx_queue \
-    rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-const UDP: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode \
-    ref pointer drops";
-const UDP6: &str = "  sl  local_address                         remote_address                        st tx_queue \
-    rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
 const RAW: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode \
     ref pointer drops\n";
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
-const ARP: &str = "IP address       HW type     Flags       HW address            Mask     Device\n";
 const NETLINK: &str =
     "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n";
-const ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
 const PACKET: &str = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n";
-
-/// Returns a line as long as the others of its file: they all have the same length on Linux.
-fn padded(text: &str, width: usize) -> String {
-    alloc::format!("{text:<width$}\n")
-}
 
 /// `/proc/net/unix` (`proc_net(5)`).
 struct Unix(Arc<System>);
@@ -76,8 +59,10 @@ struct SocketCount(Arc<System>);
 impl File for SocketCount {
     fn read(&self, _: &Caller<'_>) -> Result<Vec<u8>> {
         let mut text = Text::default();
-        put!(text, "sockets: used {}\n", self.0.net.unix().list().len());
-        put!(text, "TCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\n");
+        let (tcp, udp) = (self.0.net.tcp_count(), self.0.net.udp_rows().len());
+        put!(text, "sockets: used {}\n", self.0.net.unix().list().len() + tcp.in_use + udp);
+        put!(text, "TCP: inuse {} orphan 0 tw {} alloc {} mem 0\n", tcp.in_use, tcp.waiting, tcp.in_use);
+        put!(text, "UDP: inuse {udp} mem 0\n");
         put!(text, "UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n");
         Ok(text.0)
     }
@@ -85,18 +70,19 @@ impl File for SocketCount {
 
 /// Makes the directory.
 pub(super) fn folder(system: &Arc<System>) -> Folder {
+    let sockets = |family| Entry::file(0o444, Sockets(Arc::clone(system), family));
     Folder::new()
-        .with("arp", Entry::text(ARP))
-        .with("dev", Entry::text(DEV))
-        .with("if_inet6", Entry::text(""))
+        .with("arp", Entry::file(0o444, inet::Neighbors(Arc::clone(system))))
+        .with("dev", Entry::file(0o444, inet::Devices(Arc::clone(system))))
+        .with("if_inet6", Entry::file(0o444, inet::Addresses6(Arc::clone(system))))
         .with("netlink", Entry::text(NETLINK))
         .with("packet", Entry::text(PACKET))
         .with("raw", Entry::text(RAW))
-        .with("route", Entry::text(padded(ROUTE, 127)))
+        .with("route", Entry::file(0o444, inet::Routes(Arc::clone(system))))
         .with("sockstat", Entry::file(0o444, SocketCount(Arc::clone(system))))
-        .with("tcp", Entry::text(padded(TCP, 149)))
-        .with("tcp6", Entry::text(TCP6))
-        .with("udp", Entry::text(padded(UDP, 127)))
-        .with("udp6", Entry::text(UDP6))
+        .with("tcp", sockets(Family::Tcp))
+        .with("tcp6", sockets(Family::Tcp6))
+        .with("udp", sockets(Family::Udp))
+        .with("udp6", sockets(Family::Udp6))
         .with("unix", Entry::file(0o444, Unix(Arc::clone(system))))
 }
