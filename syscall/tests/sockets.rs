@@ -57,7 +57,9 @@ mod tests {
             ["bind", "listen", "connect", "getsockname", "getpeername", "sendmsg", "recvmsg", "shutdown"]
         {
             assert_eq!(machine.call(name, &[77, NOT_USER, 200]), Err(Errno::EBADF), "{name}");
-            assert_eq!(machine.call(name, &[0, NOT_USER, 200]), Err(Errno::ENOTSOCK), "{name}");
+            // Of all of these, `connect` alone looks at the address first.
+            let wrong = if name == "connect" { Errno::EINVAL } else { Errno::ENOTSOCK };
+            assert_eq!(machine.call(name, &[0, NOT_USER, 200]), Err(wrong), "{name}");
         }
         assert_eq!(machine.call("accept4", &[0, 0, 0, 1]), Err(Errno::EINVAL));
     }

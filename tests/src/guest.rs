@@ -83,11 +83,13 @@ fn describe(source: PathBuf, text: &str) -> Program {
 /// Builds a program once per version of its source and flags.
 fn build(cx: &Context, program: &Program) -> Result<PathBuf, String> {
     let out = cx.target().join("guest").join(program.name.trim_start_matches("guest/"));
-    let header = cx.root.join("tests/guest/check.h");
+    let mut sources = vec![program.source.clone(), cx.root.join("tests/guest/check.h")];
+    let family = program.source.parent().map(entries).unwrap_or_default();
+    sources.extend(family.into_iter().filter(|path| path.extension().is_some_and(|e| e == "h")));
     let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    if changed(&out).is_some_and(|built| {
-        [&program.source, &header].into_iter().all(|source| changed(source).is_some_and(|time| time < built))
-    }) {
+    if changed(&out)
+        .is_some_and(|built| sources.iter().all(|source| changed(source).is_some_and(|time| time < built)))
+    {
         return Ok(out);
     }
     let dir = out.parent().unwrap_or(&cx.root);

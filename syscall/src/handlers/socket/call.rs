@@ -163,8 +163,11 @@ fn accept(cx: &Context<'_>, fd: Fd, at: UserAddr, len: UserPtr<i32, InOut>, flag
 
 /// `connect(2)`.
 pub(crate) fn sys_connect(cx: &Context<'_>, fd: Fd, at: UserAddr, len: i32) -> SysResult<()> {
-    let description = find(cx, fd)?;
-    // LINUX: the address is read before it is asked what the descriptor is.
+    let description = cx.files().get(fd)?;
+    if description.is_path_only() {
+        return Err(Errno::EBADF.into());
+    }
+    // LINUX: here the address comes before the question whether this is a socket.
     let raw = Raw::read(cx, at, len)?;
     let file = socket_of(&description)?;
     let address = raw.decode(cx, file.domain(), Purpose::Connect)?;
