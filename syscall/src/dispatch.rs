@@ -7,11 +7,12 @@ use hal::{Exception, Flow, PageFault, UserRegs, UserThread};
 use crate::error::Outcome;
 use crate::handlers::rseq;
 use crate::proc::{Thread, Work, exit_thread};
-use crate::{Context, Restart, signal, system, table, trace};
+use crate::{Context, Restart, entry, signal, table};
 
 impl UserThread for Thread {
     fn syscall(&self, regs: &mut UserRegs) -> Flow {
-        let outcome = if system::is_traced() { trace::call(self, regs) } else { call(self, regs) };
+        let watched = !self.entry().is_empty();
+        let outcome = if watched { entry::call(self, regs) } else { call(self, regs) };
         if let Outcome::Return(value) = outcome {
             regs.rax = value.cast_unsigned();
             if !self.has_work() {

@@ -11,7 +11,7 @@ use hal::sync::{Lock, rank};
 use hal::{Platform, Stream};
 
 use crate::files::FileState;
-use crate::proc::{Process, Thread};
+use crate::proc::{Entry, Process, Thread};
 use crate::table;
 
 /// Largest process and thread number (`/proc/sys/kernel/pid_max`).
@@ -19,15 +19,6 @@ pub const PID_MAX: u32 = 4_194_304;
 
 /// The application's process number; 1 is the kernel, which plays init.
 pub const FIRST_PID: u32 = 2;
-
-/// Some system's calls are traced: what the way into every call looks at first.
-static TRACED: AtomicBool = AtomicBool::new(false);
-
-/// Says whether system calls may be traced; [`System::trace`] knows.
-#[inline(always)]
-pub(crate) fn is_traced() -> bool {
-    TRACED.load(Ordering::Relaxed)
-}
 
 /// The running system: one in a machine, many in a test process.
 pub struct System {
@@ -103,8 +94,13 @@ impl System {
     /// Turns the trace on or off.
     pub fn set_trace(&self, on: bool) {
         self.trace.store(on, Ordering::Relaxed);
-        if on {
-            TRACED.store(true, Ordering::Relaxed);
+        let threads: Vec<_> = self.tasks.lock().threads.values().filter_map(Weak::upgrade).collect();
+        for thread in threads {
+            if on {
+                thread.add_entry(Entry::LOG);
+            } else {
+                thread.clear_entry(Entry::LOG);
+            }
         }
     }
 

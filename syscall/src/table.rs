@@ -340,7 +340,7 @@ syscalls! {
     [154   _] modify_ldt : Absent("not built yet");
     [155  41] pivot_root : Absent("no namespaces in a single-application machine");
     [156   _] _sysctl : Absent("gone from Linux too");
-    [157 167] prctl => prctl::sys_prctl(i32, u64, u64, u64, u64) : Partial("no PR_SET_MM, PR_SET_SECCOMP, PR_SET_VMA, PR_MCE_KILL, speculation control, core scheduling; the others answer EINVAL");
+    [157 167] prctl => prctl::sys_prctl(i32, u64, u64, u64, u64) : Partial("no PR_SET_MM, PR_SET_VMA, PR_MCE_KILL, speculation control, core scheduling; the others answer EINVAL");
     [158   _] arch_prctl => prctl::sys_arch_prctl(i32, u64) : Partial("CPUID faulting and permission for AMX cannot be asked for");
     [159 171] adjtimex => time::sys_adjtimex(UserPtr<Timex, InOut>) : Partial("the clock can be read and stepped, not slewed");
     [160 164] setrlimit => system::sys_setrlimit(u32, UserPtr<Rlimit, In>) : Partial("RLIMIT_CPU, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_LOCKS and RLIMIT_RTTIME are kept but not enforced");
@@ -500,7 +500,7 @@ syscalls! {
     [314 274] sched_setattr => sched::sys_sched_setattr(i32, UserAddr, Flags) : Partial("no SCHED_DEADLINE, no utilisation clamps; real-time policies get the most weight, not strict priority");
     [315 275] sched_getattr => sched::sys_sched_getattr(i32, UserAddr, u32, Flags) : Full;
     [316 276] renameat2 => dir::sys_renameat2(Fd, UserPath, Fd, UserPath, Flags) : Full;
-    [317 277] seccomp : Absent("sandboxing arrives with many processes");
+    [317 277] seccomp => seccomp::sys_seccomp(u32, Flags, UserAddr) : Partial("no listeners: SECCOMP_FILTER_FLAG_NEW_LISTENER answers EINVAL; SECCOMP_RET_LOG logs nothing");
     [318 278] getrandom => system::sys_getrandom(OutBuf, Flags) : Full;
     [319 279] memfd_create => memfd::sys_memfd_create(UserAddr, Flags) : Partial("no huge pages");
     [320 294] kexec_file_load : Absent("kernel modules and other kernels have no place here");

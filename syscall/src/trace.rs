@@ -14,9 +14,6 @@ use crate::{dispatch, table};
 #[cold]
 pub(crate) fn call(thread: &Thread, regs: &mut UserRegs) -> Outcome {
     let platform = thread.process().system().platform();
-    if !thread.process().system().trace() {
-        return dispatch::call(thread, regs);
-    }
     let (number, args) = (regs.orig_rax, [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9]);
     let mut line = String::new();
     let _ = write!(line, "{} ", thread.tid());

@@ -12,6 +12,11 @@
 #include <linux/xattr.h>
 #include <linux/mount.h>
 #include <linux/inotify.h>
+#include <linux/audit.h>
+#include <linux/elf.h>
+#include <linux/filter.h>
+#include <linux/ptrace.h>
+#include <linux/seccomp.h>
 #include <linux/fanotify.h>
 #include <linux/memfd.h>
 #include <linux/close_range.h>

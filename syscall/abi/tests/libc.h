@@ -24,6 +24,7 @@
 #include <netinet/tcp.h>
 #include <net/if.h>
 #include <sys/inotify.h>
+#include <sys/user.h>
 #include <sys/ucontext.h>
 #include <sys/statfs.h>
 #include <sys/reboot.h>

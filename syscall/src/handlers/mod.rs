@@ -23,6 +23,7 @@ pub(crate) mod poll;
 pub(crate) mod prctl;
 pub(crate) mod rseq;
 pub(crate) mod sched;
+pub(crate) mod seccomp;
 pub(crate) mod sem;
 pub(crate) mod shm;
 pub(crate) mod signal;

@@ -56,6 +56,7 @@ mod option {
     pub(super) const PR_SET_NAME: i32 = 15;
     pub(super) const PR_GET_NAME: i32 = 16;
     pub(super) const PR_GET_SECCOMP: i32 = 21;
+    pub(super) const PR_SET_SECCOMP: i32 = 22;
     pub(super) const PR_CAPBSET_READ: i32 = 23;
     pub(super) const PR_CAPBSET_DROP: i32 = 24;
     pub(super) const PR_GET_TSC: i32 = 25;
@@ -119,7 +120,8 @@ pub(crate) fn sys_prctl(cx: &Context<'_>, option: i32, a: u64, b: u64, c: u64, d
             thread.set_name(&name[..len]);
         }
         PR_GET_NAME => cx.memory().copy_out(UserAddr(a), &thread.name())?,
-        PR_GET_SECCOMP => return Ok(0),
+        PR_GET_SECCOMP => return Ok(thread.seccomp.lock().numbers().0),
+        PR_SET_SECCOMP => super::seccomp::set_mode(cx, a, UserAddr(b))?,
         PR_CAPBSET_READ | PR_CAPBSET_DROP if a > CAP_LAST => return Err(Errno::EINVAL.into()),
         PR_CAPBSET_READ => return Ok(cx.credentials().bounding >> a & 1),
         PR_CAPBSET_DROP => {

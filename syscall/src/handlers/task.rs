@@ -203,6 +203,7 @@ fn clone(cx: &Context<'_>, request: &CloneRequest) -> SysResult<u32> {
         sched,
         affinity: *parent.affinity.lock(),
     });
+    crate::seccomp::inherit(parent, &thread);
     crate::signal::clone_thread(parent, &thread, has(CLONE_VM) && !has(CLONE_VFORK));
     let mut regs = **cx.regs.borrow();
     regs.rax = 0;

@@ -19,4 +19,4 @@ pub use fd_table::{CloseOnExec, FdTable};
 pub use fs_context::FsContext;
 pub use limits::{Limit, Limits, Resource};
 pub use process::{ExitState, Process, ProcessState};
-pub use thread::{SchedPolicy, Thread, ThreadParts, VforkDone, Work};
+pub use thread::{Entry, SchedPolicy, Thread, ThreadParts, VforkDone, Work};

@@ -27,6 +27,17 @@ bitflags::bitflags! {
     }
 }
 
+bitflags::bitflags! {
+    /// Who has a say in a thread's system calls before they are carried out.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Entry: u32 {
+        /// The trace of `hull run --trace`.
+        const LOG = 1;
+        /// Filters, or the strict mode (`seccomp(2)`).
+        const SECCOMP = 2;
+    }
+}
+
 /// Scheduling policy (`sched(7)`); only `nice` has an effect on the fair scheduler.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SchedPolicy {
@@ -68,6 +79,7 @@ pub struct Thread {
     process: Arc<Process>,
     tid: AtomicU32,
     work: AtomicU32,
+    entry: AtomicU32,
     task: spin::Once<Arc<dyn Task>>,
     waker: spin::Once<Waker>,
     files: Lock<Arc<FdTable>, { rank::LEAF }>,
@@ -96,6 +108,8 @@ pub struct Thread {
     pub vfork: Lock<Option<Arc<VforkDone>>, { rank::LEAF }>,
     /// What is undone at the end (`SEM_UNDO`).
     pub(crate) undo: Lock<Option<Arc<UndoList>>, { rank::LEAF }>,
+    /// What it may call (`seccomp(2)`).
+    pub seccomp: Lock<crate::seccomp::Mode, { rank::LEAF }>,
     /// Page faults without and with I/O (`getrusage(2)`).
     pub faults: (AtomicU64, AtomicU64),
 }
@@ -142,11 +156,13 @@ impl Wake for Unpark {
 impl Thread {
     /// Makes a thread; [`Thread::set_task`] completes it.
     pub fn new(parts: ThreadParts) -> Arc<Self> {
+        let entry = if parts.process.system().trace() { Entry::LOG } else { Entry::empty() };
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             process: parts.process,
             tid: AtomicU32::new(parts.tid),
             work: AtomicU32::new(0),
+            entry: AtomicU32::new(entry.bits()),
             task: spin::Once::new(),
             waker: spin::Once::new(),
             files: Lock::new(parts.files),
@@ -164,6 +180,7 @@ impl Thread {
             undo: Lock::default(),
             parent_death_signal: AtomicU32::new(0),
             vfork: Lock::default(),
+            seccomp: Lock::default(),
             faults: (AtomicU64::new(0), AtomicU64::new(0)),
         })
     }
@@ -217,6 +234,22 @@ impl Thread {
     #[inline]
     pub const fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// Returns who has a say in its system calls.
+    #[inline]
+    pub fn entry(&self) -> Entry {
+        Entry::from_bits_retain(self.entry.load(Ordering::Relaxed))
+    }
+
+    /// Gives somebody a say in its system calls from the next one on.
+    pub fn add_entry(&self, entry: Entry) {
+        self.entry.fetch_or(entry.bits(), Ordering::SeqCst);
+    }
+
+    /// Takes that back.
+    pub fn clear_entry(&self, entry: Entry) {
+        self.entry.fetch_and(!entry.bits(), Ordering::SeqCst);
     }
 
     /// Says whether something is to be done before the return to user mode.

@@ -95,7 +95,8 @@ pub(super) fn status(subject: &Subject, _: &Caller<'_>) -> Result<Text> {
     put!(text, "CapInh:\t{:016x}\nCapPrm:\t{:016x}\n", who.inheritable, who.permitted);
     put!(text, "CapEff:\t{:016x}\nCapBnd:\t{:016x}\n", who.effective, who.bounding);
     put!(text, "CapAmb:\t{:016x}\nNoNewPrivs:\t{}\n", who.ambient, u32::from(who.no_new_privs));
-    put!(text, "Seccomp:\t0\nSeccomp_filters:\t0\n");
+    let (mode, filters) = thread.map_or((0, 0), |thread| thread.seccomp.lock().numbers());
+    put!(text, "Seccomp:\t{mode}\nSeccomp_filters:\t{filters}\n");
     // Hull does not control speculation, and does not know what the processor does.
     put!(text, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunsupported\n");
     let system = subject.system();
