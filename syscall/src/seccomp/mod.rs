@@ -7,6 +7,7 @@ mod bpf;
 mod check;
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use abi::seccomp::*;
 use abi::{Errno, Result};
@@ -128,7 +129,7 @@ pub fn add_filter(thread: &Thread, program: Program, scope: Scope) -> Result<Opt
         return Err(Errno::ENOMEM);
     }
     let others = match scope {
-        Scope::Thread => alloc::vec::Vec::new(),
+        Scope::Thread => Vec::new(),
         Scope::Process => others(thread.process(), thread),
     };
     let astray = others.iter().find(|other| {
@@ -152,7 +153,7 @@ pub fn add_filter(thread: &Thread, program: Program, scope: Scope) -> Result<Opt
     Ok(None)
 }
 
-fn others(process: &Process, thread: &Thread) -> alloc::vec::Vec<Arc<Thread>> {
+fn others(process: &Process, thread: &Thread) -> Vec<Arc<Thread>> {
     let mut threads = process.threads();
     threads.retain(|other| other.tid() != thread.tid());
     threads
