@@ -2,6 +2,9 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,8 +14,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -142,6 +147,77 @@ static long touched;
 
 static void op_fault(void) { pages[touched++ * PAGE] = 1; }
 
+/* Sockets: one end is a thread that sends back what it gets, or swallows it. */
+#define LARGE 65536
+static int near, far;
+static char large[LARGE];
+
+static void *echo_partner(void *arg)
+{
+	char c;
+	while (read(far, &c, 1) == 1)
+		if (write(far, &c, 1) != 1)
+			abort();
+	return NULL;
+}
+
+static void op_socket(void)
+{
+	char c = 0;
+	if (write(near, &c, 1) != 1 || read(near, &c, 1) != 1)
+		abort();
+}
+
+static void *sink_partner(void *arg)
+{
+	static char in[LARGE];
+	ssize_t got;
+	long left = LARGE;
+	while ((got = read(far, in, LARGE)) > 0)
+		if ((left -= got) == 0) {
+			left = LARGE;
+			if (write(far, "", 1) != 1)
+				abort();
+		}
+	return NULL;
+}
+
+static void op_bulk(void)
+{
+	char c;
+	if (write(near, large, LARGE) != LARGE || read(near, &c, 1) != 1)
+		abort();
+}
+
+/* Brings the loopback up where this program is init, and connects two sockets over it. */
+static int loopback(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof at;
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+	ioctl(listener, SIOCSIFFLAGS, &lo);
+	if (bind(listener, (void *)&at, sizeof at) || listen(listener, 1) || getsockname(listener, (void *)&at, &len))
+		return -1;
+	near = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(near, (void *)&at, sizeof at) || (far = accept(listener, NULL, NULL)) < 0)
+		return -1;
+	setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(far, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	close(listener);
+	return 0;
+}
+
+static int unix_pair(void)
+{
+	int both[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, both))
+		return -1;
+	near = both[0];
+	far = both[1];
+	return 0;
+}
+
 static int compare(const void *a, const void *b)
 {
 	double x = *(double *)a, y = *(double *)b;
@@ -208,6 +284,18 @@ int main(int argc, char **argv)
 		measure("pipe-round-trip", op_pipe, 100 * n);
 		close(ping[1]);
 		pthread_join(t, NULL);
+	}
+	const char *names[2][2] = { { "unix-round-trip", "unix-64K" }, { "tcp-round-trip", "tcp-64K" } };
+	for (int i = 0; i < 4; i++) {
+		if (i / 2 ? loopback() : unix_pair()) {
+			perror(names[i / 2][i % 2]);
+			continue;
+		}
+		pthread_create(&t, NULL, i % 2 ? sink_partner : echo_partner, NULL);
+		measure(names[i / 2][i % 2], i % 2 ? op_bulk : op_socket, (i % 2 ? 20 : 100) * n);
+		close(near);
+		pthread_join(t, NULL);
+		close(far);
 	}
 	measure("fork-exit", op_fork, 10 * n);
 	puts("end");

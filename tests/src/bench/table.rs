@@ -23,6 +23,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("thread-create-join", "Nanos 96916, Linux 239951, Unikraft 363555, OSv 622444"),
     ("futex-round-trip", "OSv 8126, Nanos 11864, Unikraft 17225, Linux 26268"),
     ("pipe-round-trip", "OSv 10559, Unikraft 22602, Nanos 28096, Linux 36910"),
+    ("unix-round-trip", "OSv 9506, Nanos 30296, Linux 54157"),
+    ("tcp-round-trip", "Nanos 54143, Unikraft 56346, OSv 70130, Linux 166226"),
+    ("tcp-64K", "Linux 284519, Nanos 624509, Unikraft 1839329, OSv 3223774"),
     ("fork-exit", "Linux 2077798; no unikernel forks"),
     ("getpid, instructions", "Linux 321; target 120"),
 ];
