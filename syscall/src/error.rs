@@ -17,6 +17,26 @@ pub enum Restart {
     Block,
 }
 
+impl Restart {
+    /// Returns what a tracer sees in the result's register (`ERESTARTSYS` and its like), as Linux has it.
+    pub(crate) const fn code(self) -> u64 {
+        let code: i64 = match self {
+            Self::Sys => 512,
+            Self::Always => 513,
+            Self::NoHandler => 514,
+            Self::Block => 516,
+        };
+        (-code).cast_unsigned()
+    }
+
+    /// Returns how the call goes on that a tracer has left in the registers, if it was interrupted.
+    pub(crate) fn pending(regs: &hal::UserRegs) -> Option<Self> {
+        const ALL: [Restart; 4] = [Restart::Sys, Restart::Always, Restart::NoHandler, Restart::Block];
+        let is_call = regs.orig_rax.cast_signed() >= 0;
+        ALL.into_iter().find(|restart| is_call && regs.rax == restart.code())
+    }
+}
+
 /// Why a system call did not succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SysError {

@@ -30,6 +30,7 @@ pub mod ipc;
 mod network;
 pub mod proc;
 pub mod procfs;
+pub mod ptrace;
 pub mod seccomp;
 pub mod signal;
 pub mod signalfd;

@@ -224,7 +224,7 @@ syscalls! {
     [ 38 103] setitimer => timer::sys_setitimer(i32, UserPtr<Itimerval, In>, UserPtr<Itimerval, Out>) : Full;
     [ 39 172] getpid => identity::sys_getpid() : Full;
     [ 40  71] sendfile => splice::sys_sendfile(Fd, Fd, UserPtr<i64, InOut>, usize) : Full;
-    [ 41 198] socket => socket::sys_socket(i32, u32, i32) : Partial("AF_UNIX alone");
+    [ 41 198] socket => socket::sys_socket(i32, u32, i32) : Partial("AF_UNIX, AF_INET and AF_INET6 streams and datagrams; no raw, packet, netlink and vsock sockets yet");
     [ 42 203] connect => socket::sys_connect(Fd, UserAddr, i32) : Full;
     [ 43 202] accept => socket::sys_accept(Fd, UserAddr, UserPtr<i32, InOut>) : Full;
     [ 44 206] sendto => socket::sys_sendto(Fd, InBuf, Flags, UserAddr, i32) : Full;
@@ -239,7 +239,7 @@ syscalls! {
     [ 53 199] socketpair => socket::sys_socketpair(i32, u32, i32, UserPtr<[i32; 2], Out>) : Full;
     [ 54 208] setsockopt => socket::sys_setsockopt(Fd, i32, i32, UserAddr, i32) : Partial("no socket filters; SO_TXTIME, SO_TIMESTAMPING and SO_MAX_PACING_RATE are refused");
     [ 55 209] getsockopt => socket::sys_getsockopt(Fd, i32, i32, UserAddr, UserPtr<i32, InOut>) : Partial("no socket filters; SO_MEMINFO, SO_TIMESTAMPING and SO_MAX_PACING_RATE are refused");
-    [ 56 220] clone => task::sys_clone(u64, u64, UserAddr, UserAddr, u64) : Partial("no namespaces, no tracing");
+    [ 56 220] clone => task::sys_clone(u64, u64, UserAddr, UserAddr, u64) : Partial("no namespaces");
     [ 57   _] fork => task::sys_fork() : Full;
     [ 58   _] vfork => task::sys_vfork() : Full;
     [ 59 221] execve => task::sys_execve(UserPath, UserPtr<u64, In>, UserPtr<u64, In>) : Full;
@@ -284,7 +284,7 @@ syscalls! {
     [ 98 165] getrusage => system::sys_getrusage(i32, UserPtr<Rusage, Out>) : Partial("block input and output, and the maximum of children, are zero");
     [ 99 179] sysinfo => system::sys_sysinfo(UserPtr<Sysinfo, Out>) : Partial("the load averages are zero");
     [100 153] times => time::sys_times(UserPtr<Tms, Out>) : Full;
-    [101 117] ptrace : Absent("tracing arrives with many processes");
+    [101 117] ptrace => ptrace::sys_ptrace(u64, i32, u64, u64) : Partial("no hardware breakpoints (ENOSPC), no PTRACE_SINGLEBLOCK, no saved filters, no PTRACE_O_SUSPEND_SECCOMP");
     [102 174] getuid => identity::sys_getuid() : Full;
     [103 116] syslog => system::sys_syslog(i32, OutBuf) : Partial("there is no log to read");
     [104 176] getgid => identity::sys_getgid() : Full;
@@ -493,9 +493,9 @@ syscalls! {
     [307 269] sendmmsg => socket::sys_sendmmsg(Fd, UserPtr<Mmsghdr, InOut>, u32, Flags) : Full;
     [308 268] setns : Absent("no namespaces in a single-application machine");
     [309 168] getcpu => sched::sys_getcpu(UserPtr<u32, Out>, UserPtr<u32, Out>, UserAddr) : Full;
-    [310 270] process_vm_readv : Absent("tracing arrives with many processes");
-    [311 271] process_vm_writev : Absent("tracing arrives with many processes");
-    [312 272] kcmp : Absent("tracing arrives with many processes");
+    [310 270] process_vm_readv => ptrace::sys_process_vm_readv(i32, UserPtr<abi::fs::Iovec, In>, usize, UserPtr<abi::fs::Iovec, In>, usize, u64) : Full;
+    [311 271] process_vm_writev => ptrace::sys_process_vm_writev(i32, UserPtr<abi::fs::Iovec, In>, usize, UserPtr<abi::fs::Iovec, In>, usize, u64) : Full;
+    [312 272] kcmp => ptrace::sys_kcmp(i32, i32, i32, u64, u64) : Partial("no I/O contexts, undo lists and epoll targets");
     [313 273] finit_module : Absent("kernel modules and other kernels have no place here");
     [314 274] sched_setattr => sched::sys_sched_setattr(i32, UserAddr, Flags) : Partial("no SCHED_DEADLINE, no utilisation clamps; real-time policies get the most weight, not strict priority");
     [315 275] sched_getattr => sched::sys_sched_getattr(i32, UserAddr, u32, Flags) : Full;

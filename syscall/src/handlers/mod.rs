@@ -21,6 +21,7 @@ pub(crate) mod msg;
 pub(crate) mod numa;
 pub(crate) mod poll;
 pub(crate) mod prctl;
+pub(crate) mod ptrace;
 pub(crate) mod rseq;
 pub(crate) mod sched;
 pub(crate) mod seccomp;

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
+use abi::ptrace::*;
 use hal::{PAGE_SIZE, Readiness, Start, UserAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -14,7 +15,7 @@ use crate::proc::{
     self, Capability, Description, ExitState, Limits, Object, Process, ProcessState, Resource, Thread,
     ThreadParts, VforkDone,
 };
-use crate::{Context, Restart, SysError, SysResult};
+use crate::{Context, Restart, SysError, SysResult, ptrace};
 
 const CSIGNAL: u64 = 0xff;
 const CLONE_VM: u64 = 0x100;
@@ -175,8 +176,8 @@ fn clone(cx: &Context<'_>, request: &CloneRequest) -> SysResult<u32> {
     if flags & NAMESPACES != 0 {
         return Err(Errno::EINVAL.into());
     }
-    // Tracing and I/O contexts have no effect without a tracer and an I/O scheduler.
-    let _without_effect = CLONE_PTRACE | CLONE_UNTRACED | CLONE_IO;
+    // I/O contexts have no effect without an I/O scheduler.
+    let _without_effect = CLONE_IO;
     if cx.system().thread_count().0 as u64 >= cx.process().limit(Resource::Nproc)
         && !cx.credentials().can(Capability::SysResource)
     {
@@ -259,14 +260,40 @@ fn clone(cx: &Context<'_>, request: &CloneRequest) -> SysResult<u32> {
     }
     let vfork = has(CLONE_VFORK).then(Arc::<VforkDone>::default);
     (*thread.vfork.lock()).clone_from(&vfork);
+    let event = clone_event(request);
+    *thread.maker.lock() = Arc::downgrade(&parent.arc());
+    let follows = parent.is_traced()
+        && (has(CLONE_PTRACE)
+            || event.is_some_and(|(option, _)| parent.tracing.lock().options.contains(option)));
+    if follows {
+        ptrace::follow(parent, &thread);
+    }
     if !join_process(cx, &process, &thread) {
+        ptrace::detach_dead(&thread);
         return Err(SysError::Restart(Restart::Always));
     }
     thread.task().unpark();
+    if let Some((option, kind)) = event {
+        ptrace::event(cx, option, kind, tid.into());
+    }
     if let Some(done) = vfork {
         wait_for_vfork(cx, &done);
+        ptrace::event(cx, PtraceOptions::PTRACE_O_TRACEVFORKDONE, PTRACE_EVENT_VFORK_DONE, tid.into());
     }
     Ok(tid)
+}
+
+/// Returns the option of a tracer that wants to hear of a new thread, and the event.
+const fn clone_event(request: &CloneRequest) -> Option<(PtraceOptions, u32)> {
+    if request.flags & CLONE_UNTRACED != 0 {
+        None
+    } else if request.flags & CLONE_VFORK != 0 {
+        Some((PtraceOptions::PTRACE_O_TRACEVFORK, PTRACE_EVENT_VFORK))
+    } else if request.exit_signal != abi::signal::SIGCHLD {
+        Some((PtraceOptions::PTRACE_O_TRACECLONE, PTRACE_EVENT_CLONE))
+    } else {
+        Some((PtraceOptions::PTRACE_O_TRACEFORK, PTRACE_EVENT_FORK))
+    }
 }
 
 fn task_nice(thread: &Thread, nice: i8) {

@@ -10,8 +10,8 @@ use hal::{CpuTime, Readiness, UserAddr};
 use zerocopy::IntoBytes;
 
 use crate::decode::{Fd, Flags, Out, UserPtr};
-use crate::proc::{ExitState, Object, Process};
-use crate::{Context, SysResult};
+use crate::proc::{ExitState, Object, Process, Thread};
+use crate::{Context, SysResult, ptrace};
 
 const WNOHANG: u32 = 1;
 const WUNTRACED: u32 = 2;
@@ -46,12 +46,23 @@ impl Which {
             Self::Process(process) => core::ptr::eq(&raw const **process, child),
         }
     }
+
+    fn matches_thread(&self, thread: &Thread) -> bool {
+        match self {
+            Self::Pid(pid) => thread.tid() == *pid,
+            Self::Process(_) => thread.leads() && self.matches(thread.process()),
+            Self::Any | Self::Group(_) => self.matches(thread.process()),
+        }
+    }
 }
 
 /// What was found.
 struct Found {
-    child: Arc<Process>,
+    /// The number of the process, or of the traced thread.
+    id: u32,
     status: u32,
+    /// A tracee's stop: `status` is what `waitid(2)` shows of it, unencoded.
+    trapped: bool,
     time: CpuTime,
     /// The child's real user.
     uid: u32,
@@ -61,16 +72,21 @@ struct Found {
 fn look(cx: &Context<'_>, which: &Which, options: u32) -> Result<Option<Found>, Errno> {
     let process = cx.process();
     let children = process.state.lock().children.clone();
-    let mut any = false;
+    let (mut any, found) = look_at_tracees(cx, which, options);
+    if found.is_some() {
+        return Ok(found);
+    }
     for child in children {
         let by_signal = child.exit_signal == SIGCHLD;
         if options & WALL == 0 && (options & WCLONE != 0) == by_signal || !which.matches(&child) {
             continue;
         }
         any = true;
+        let hidden = child.tracing.lock().hidden;
         let mut state = child.state.lock();
         if let ExitState::Zombie(status) = state.exit
             && options & WEXITED != 0
+            && !hidden
         {
             let time = state.ended_time;
             let below = state.children_time;
@@ -78,7 +94,7 @@ fn look(cx: &Context<'_>, which: &Which, options: u32) -> Result<Option<Found>, 
             if options & WNOWAIT == 0 && !reap(process, &child, time, below) {
                 continue;
             }
-            return Ok(Some(Found { uid: child.uid(), child, status, time }));
+            return Ok(Some(Found { id: child.pid(), status, trapped: false, time, uid: child.uid() }));
         }
         let reported = match state.report {
             Some(CONTINUED) => options & WCONTINUED != 0,
@@ -91,10 +107,62 @@ fn look(cx: &Context<'_>, which: &Which, options: u32) -> Result<Option<Found>, 
             }
             drop(state);
             let time = child.cpu_time();
-            return Ok(Some(Found { uid: child.uid(), child, status, time }));
+            return Ok(Some(Found { id: child.pid(), status, trapped: false, time, uid: child.uid() }));
         }
     }
     if any { Ok(None) } else { Err(Errno::ECHILD) }
+}
+
+/// Looks through those that the process traces; says whether there is one that matches.
+fn look_at_tracees(cx: &Context<'_>, which: &Which, options: u32) -> (bool, Option<Found>) {
+    let mut tracees = cx.thread.tracees.lock().clone();
+    if options & WNOTHREAD == 0 {
+        for other in cx.process().threads().iter().filter(|other| other.tid() != cx.thread.tid()) {
+            tracees.extend(other.tracees.lock().iter().cloned());
+        }
+    }
+    let mut any = false;
+    for tracee in tracees.iter().filter(|tracee| which.matches_thread(tracee)) {
+        any = true;
+        let found = look_at_tracee(cx, tracee, options);
+        if found.is_some() {
+            return (any, found);
+        }
+    }
+    (any, None)
+}
+
+fn look_at_tracee(cx: &Context<'_>, tracee: &Arc<Thread>, options: u32) -> Option<Found> {
+    let process = tracee.process();
+    let found = |status, trapped| Found {
+        id: tracee.tid(),
+        status,
+        trapped,
+        time: tracee.task().cpu_time(),
+        uid: tracee.credentials().uid,
+    };
+    let ended = {
+        let state = process.state.lock();
+        let of_parent = state.parent.upgrade().is_some_and(|parent| Arc::ptr_eq(&parent, cx.process()));
+        match state.exit {
+            // A child's end is its parent's business.
+            ExitState::Zombie(status) if tracee.leads() && !of_parent => Some(status),
+            _ => None,
+        }
+    };
+    let mut tracing = tracee.tracing.lock();
+    if let Some(status) = ended.or(tracing.ended).filter(|_| options & WEXITED != 0) {
+        drop(tracing);
+        if options & WNOWAIT == 0 {
+            ptrace::reaped(tracee);
+        }
+        return Some(found(status, false));
+    }
+    let stop = tracing.stop.as_deref_mut().filter(|stop| stop.is_news && stop.is_halted())?;
+    stop.is_news = options & WNOWAIT != 0;
+    let code = stop.code;
+    drop(tracing);
+    Some(found(code, true))
 }
 
 /// Removes a zombie; `false` if another thread was faster.
@@ -109,8 +177,9 @@ fn reap(parent: &Process, child: &Process, time: CpuTime, below: CpuTime) -> boo
         }
         taken
     };
-    if taken.is_some() {
+    if let Some(child) = &taken {
         parent.system().remove_process(child.pid());
+        ptrace::forget_process(parent, child);
     }
     taken.is_some()
 }
@@ -160,12 +229,13 @@ pub(crate) fn sys_wait4(
     };
     let Some(found) = wait(cx, &which, options.0 | WEXITED)? else { return Ok(0) };
     if !status.is_null() {
-        status.write(cx, &found.status)?;
+        let encoded = if found.trapped { found.status << 8 | 0x7f } else { found.status };
+        status.write(cx, &encoded)?;
     }
     if !usage.is_null() {
         usage.write(cx, &rusage(found.time))?;
     }
-    Ok(found.child.pid())
+    Ok(found.id)
 }
 
 /// `waitid(2)`.
@@ -217,15 +287,17 @@ fn siginfo(found: &Found) -> [u32; 6] {
     const CLD_EXITED: u32 = 1;
     const CLD_KILLED: u32 = 2;
     const CLD_DUMPED: u32 = 3;
+    const CLD_TRAPPED: u32 = 4;
     const CLD_STOPPED: u32 = 5;
     const CLD_CONTINUED: u32 = 6;
     let status = found.status;
     let (code, value) = match status {
+        _ if found.trapped => (CLD_TRAPPED, status),
         CONTINUED => (CLD_CONTINUED, SIGCONT.cast_unsigned()),
         _ if status & 0xff == 0x7f => (CLD_STOPPED, status >> 8 & 0xff),
         _ if status & 0x7f == 0 => (CLD_EXITED, status >> 8 & 0xff),
         _ if status & 0x80 != 0 => (CLD_DUMPED, status & 0x7f),
         _ => (CLD_KILLED, status & 0x7f),
     };
-    [SIGCHLD.cast_unsigned(), 0, code, found.child.pid(), found.uid, value]
+    [SIGCHLD.cast_unsigned(), 0, code, found.id, found.uid, value]
 }

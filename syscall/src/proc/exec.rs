@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use abi::Errno;
-use hal::{Readiness, UserAddr};
+use abi::ptrace::{PTRACE_EVENT_EXEC, PtraceOptions};
+use abi::signal::{SI_USER, SIGTRAP, Siginfo};
+use hal::{Readiness, UserAddr, UserRegs};
 
 use super::program::{self, LoadError, Loading, Program};
 use super::{Credentials, ExitState, Work};
 use crate::decode::{Fd, Flags, In, UserPath, UserPtr, read_string};
 use crate::error::Outcome;
-use crate::{Context, SysError, SysResult};
+use crate::{Context, SysError, SysResult, ptrace, signal};
 
 /// Longest argument or environment string, with its NUL (`MAX_ARG_STRLEN`).
 const MAX_STRING: usize = 32 * 4096;
@@ -48,9 +50,24 @@ pub fn exec(
         }
         Err(LoadError::Errno(errno)) => return Err(errno.into()),
     };
+    let old = cx.thread.tid();
     end_other_threads(cx)?;
     become_program(cx, program);
+    if cx.thread.is_traced() {
+        tell_tracer(cx, old);
+    }
     Ok(Outcome::Resume)
+}
+
+/// Stops for the tracer in front of the new program's first instruction.
+fn tell_tracer(cx: &Context<'_>, old_tid: u32) {
+    let wanted = ptrace::event(cx, PtraceOptions::PTRACE_O_TRACEEXEC, PTRACE_EVENT_EXEC, old_tid.into());
+    let seized = cx.thread.tracing.lock().seized;
+    if !wanted && !seized {
+        // LINUX: a tracer that did not ask for the event gets a signal.
+        let (pid, uid) = (cx.process().pid().cast_signed(), cx.credentials().uid);
+        let _ = signal::send_thread(&cx.thread.arc(), Siginfo::kill(SIGTRAP, SI_USER, pid, uid));
+    }
 }
 
 /// Copies a NULL-terminated vector of strings in.
@@ -97,6 +114,11 @@ fn end_other_threads(cx: &Context<'_>) -> SysResult<()> {
     }
     if cx.thread.tid() != process.pid() {
         cx.system().remove_thread(cx.thread.tid());
+        let leader = cx.process().tracing.lock().leader.take();
+        if let Some(leader) = leader {
+            // LINUX: nobody hears of the first thread's end; this one takes its place.
+            ptrace::detach_dead(&leader);
+        }
         cx.thread.become_leader();
         cx.system().add_thread(&cx.thread.arc());
     }
@@ -138,5 +160,7 @@ fn become_program(cx: &Context<'_>, program: Program) {
     scheduler.set_fs_base(0);
     scheduler.set_gs_base(0);
     scheduler.restore_extended(None);
-    **cx.regs.borrow_mut() = program.regs;
+    let mut regs = cx.regs.borrow_mut();
+    // A tracer sees which call this was.
+    **regs = UserRegs { orig_rax: regs.orig_rax, ..program.regs };
 }

@@ -4,10 +4,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
+use abi::ptrace::{PTRACE_EVENT_EXIT, PtraceOptions};
 use hal::Readiness;
 
 use super::{ExitState, Process, Thread, Work};
-use crate::{Context, futex, signal};
+use crate::{Context, futex, ptrace, signal};
 
 /// Makes every thread of a process end; the process ends with this wait status (`wait(2)` encoding) unless it was
 /// ending already.
@@ -30,6 +31,16 @@ pub fn exit_group(process: &Process, wait_status: u32) {
 pub fn exit_thread(cx: &Context<'_>, wait_status: u32) {
     let thread = cx.thread;
     let process = cx.process();
+    if thread.is_traced() {
+        // A new signal that kills ends the stop; the old one must not.
+        thread.clear_work(Work::EXIT);
+        let status = match process.state.lock().exit {
+            ExitState::Ending(status) => status,
+            ExitState::Running | ExitState::Zombie(_) => wait_status,
+        };
+        ptrace::event(cx, PtraceOptions::PTRACE_O_TRACEEXIT, PTRACE_EVENT_EXIT, status.into());
+    }
+    ptrace::tracer_ends(thread);
     futex::release_robust(cx);
     let clear = thread.clear_child_tid.swap(0, Ordering::Relaxed);
     if clear != 0 {
@@ -57,15 +68,20 @@ pub fn exit_thread(cx: &Context<'_>, wait_status: u32) {
     }
     drop(files);
     if last {
-        end_process(process, wait_status);
+        end_process(process, &thread.arc(), wait_status);
     } else {
+        let status = match process.state.lock().exit {
+            ExitState::Ending(status) => status,
+            ExitState::Running | ExitState::Zombie(_) => wait_status,
+        };
+        ptrace::thread_ended(&thread.arc(), status);
         signal::leave_to_others(thread);
         // `execve` waits for the other threads.
         process.exit_events.wake(Readiness::IN);
     }
 }
 
-fn end_process(process: &Arc<Process>, wait_status: u32) {
+fn end_process(process: &Arc<Process>, last: &Arc<Thread>, wait_status: u32) {
     let system = process.system();
     process.timers.disarm(process);
     let status = match process.state.lock().exit {
@@ -77,13 +93,22 @@ fn end_process(process: &Arc<Process>, wait_status: u32) {
     }
     crate::tty::process_ended(process);
     drop(process.release_vm());
-    let (children, parent) = {
+    let children = {
         let mut state = process.state.lock();
         state.exit = ExitState::Zombie(status);
-        (core::mem::take(&mut state.children), state.parent.upgrade())
+        core::mem::take(&mut state.children)
     };
     reparent(process, children);
     process.exit_events.wake(Readiness::IN);
+    if !ptrace::process_ended(process, last, status) {
+        tell_end(process, status);
+    }
+}
+
+/// Tells the parent that a process has ended.
+pub(crate) fn tell_end(process: &Arc<Process>, status: u32) {
+    let system = process.system();
+    let parent = process.state.lock().parent.upgrade();
     match parent {
         Some(parent) => {
             let ignored = signal::notify_parent(process, &parent, status);
@@ -125,7 +150,7 @@ fn reparent(process: &Process, children: Vec<Arc<Process>>) {
                 parent.state.lock().children.push(child);
                 parent.child_events.wake(Readiness::IN);
             }
-            None if zombie => process.system().remove_process(child.pid()),
+            None if zombie && !child.tracing.lock().hidden => process.system().remove_process(child.pid()),
             None => {}
         }
     }

@@ -14,6 +14,7 @@ mod thread;
 pub use credentials::{ALL_CAPABILITIES, Capability, Credentials};
 pub use description::{Description, Object, PipeFile, Sharing, SignalOwner, Watch};
 pub use exec::exec;
+pub(crate) use exit::tell_end;
 pub use exit::{exit_group, exit_thread};
 pub use fd_table::{CloseOnExec, FdTable};
 pub use fs_context::FsContext;

@@ -87,6 +87,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// Monotonic time of its start, in nanoseconds.
     pub start_ns: u64,
+    /// What a tracer holds of it.
+    pub(crate) tracing: Lock<crate::ptrace::TracedProcess, { rank::LEAF }>,
     /// Identity and name of the thread that ended last: what `/proc` shows of a zombie.
     pub last_identity: Lock<Option<(Arc<Credentials>, [u8; 16])>, { rank::LEAF }>,
 }
@@ -115,6 +117,7 @@ impl Process {
             exit_events: WaitQueue::new(),
             exit_signal,
             start_ns: system.platform().clock.monotonic_ns(),
+            tracing: Lock::default(),
             last_identity: Lock::default(),
         })
     }

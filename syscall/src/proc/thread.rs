@@ -2,6 +2,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Waker;
 
@@ -24,6 +25,8 @@ bitflags::bitflags! {
         const STOP = 4;
         /// Bring the registered `rseq` area up to date.
         const RSEQ = 8;
+        /// Stop for the tracer: it said so, or job control has changed.
+        const TRAP = 16;
     }
 }
 
@@ -35,6 +38,8 @@ bitflags::bitflags! {
         const LOG = 1;
         /// Filters, or the strict mode (`seccomp(2)`).
         const SECCOMP = 2;
+        /// A tracer (`ptrace(2)`).
+        const TRACED = 4;
     }
 }
 
@@ -110,6 +115,12 @@ pub struct Thread {
     pub(crate) undo: Lock<Option<Arc<UndoList>>, { rank::LEAF }>,
     /// What it may call (`seccomp(2)`).
     pub seccomp: Lock<crate::seccomp::Mode, { rank::LEAF }>,
+    /// How it is traced (`ptrace(2)`).
+    pub(crate) tracing: Lock<crate::ptrace::Tracing, { rank::THREAD }>,
+    /// Whom it traces.
+    pub(crate) tracees: Lock<Vec<Arc<Self>>, { rank::LEAF }>,
+    /// The thread that made it.
+    pub(crate) maker: Lock<Weak<Self>, { rank::LEAF }>,
     /// Page faults without and with I/O (`getrusage(2)`).
     pub faults: (AtomicU64, AtomicU64),
 }
@@ -181,6 +192,9 @@ impl Thread {
             parent_death_signal: AtomicU32::new(0),
             vfork: Lock::default(),
             seccomp: Lock::default(),
+            tracing: Lock::default(),
+            tracees: Lock::default(),
+            maker: Lock::default(),
             faults: (AtomicU64::new(0), AtomicU64::new(0)),
         })
     }

@@ -4,9 +4,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Result;
-use hal::{PAGE_SIZE, Prot, UserAddr};
+use hal::{Dest, PAGE_SIZE, Prot, UserAddr};
 use vfs::Caller;
 use vfs::fs::dev;
+use vfs::fs::synthetic::File;
 
 use super::Text;
 use super::task::Subject;
@@ -246,6 +247,57 @@ fn read(vm: &Arc<Vm>, start: u64, end: u64) -> Vec<u8> {
     let read = vm.read_remote(UserAddr(start), &mut bytes);
     bytes.truncate(read);
     bytes
+}
+
+/// `proc_pid_mem(5)`: what a debugger reads and writes, also where the process itself may not write.
+pub(super) struct Memory(pub(super) Subject);
+
+impl Memory {
+    /// DEVIATION: Linux keeps the memory that the process had when the file was opened; here a new program's is found.
+    fn vm(&self, caller: &Caller<'_>) -> Result<Option<Arc<Vm>>> {
+        self.0.inspect(caller)?;
+        Ok(self.0.vm())
+    }
+}
+
+impl File for Memory {
+    fn read(&self, _: &Caller<'_>) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    fn read_at(&self, offset: u64, to: &mut Dest<'_>, caller: &Caller<'_>) -> Option<Result<usize>> {
+        Some(self.copy_out(offset, to, caller))
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64, caller: &Caller<'_>) -> Result<usize> {
+        let Some(vm) = self.vm(caller)? else { return Ok(0) };
+        match vm.write_forced(UserAddr(offset), bytes) {
+            0 if !bytes.is_empty() => Err(abi::Errno::EIO),
+            written => Ok(written),
+        }
+    }
+
+    fn open(&self, _: u32, caller: &Caller<'_>) -> Result<()> {
+        self.0.inspect(caller)
+    }
+}
+
+impl Memory {
+    fn copy_out(&self, offset: u64, to: &mut Dest<'_>, caller: &Caller<'_>) -> Result<usize> {
+        let Some(vm) = self.vm(caller)? else { return Ok(0) };
+        let mut bytes = alloc::vec![0; PAGE_SIZE];
+        let mut done = 0;
+        while to.remaining() > 0 {
+            let at = UserAddr(offset.wrapping_add(done as u64));
+            let len = (PAGE_SIZE - at.page_offset()).min(to.remaining());
+            let read = vm.read_remote(at, &mut bytes[..len]);
+            if read == 0 {
+                break;
+            }
+            done += to.push(&bytes[..read])?;
+        }
+        if done == 0 && to.remaining() > 0 { Err(abi::Errno::EIO) } else { Ok(done) }
+    }
 }
 
 /// `proc_pid_cmdline(5)`

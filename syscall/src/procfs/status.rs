@@ -27,6 +27,7 @@ pub(super) fn state(subject: &Subject, thread: Option<&Thread>) -> (char, &'stat
     match thread {
         None => ('Z', "zombie"),
         Some(_) if matches!(exit, ExitState::Zombie(_)) => ('Z', "zombie"),
+        Some(thread) if thread.is_traced() && thread.tracing.lock().stop.is_some() => ('t', "tracing stop"),
         Some(_) if stopped.is_some() => ('T', "stopped"),
         Some(thread) if thread.task().is_parked() => ('S', "sleeping"),
         Some(_) => ('R', "running"),
@@ -68,8 +69,9 @@ pub(super) fn status(subject: &Subject, _: &Caller<'_>) -> Result<Text> {
         put!(text, "\nUmask:\t{:04o}", thread.fs().umask());
     }
     let (letter, word) = state(subject, thread);
+    let tracer = thread.and_then(Thread::tracer).map_or(0, |tracer| tracer.tid());
     put!(text, "\nState:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{}\n", subject.tid);
-    put!(text, "PPid:\t{}\nTracerPid:\t0\n", process.parent_pid());
+    put!(text, "PPid:\t{}\nTracerPid:\t{tracer}\n", process.parent_pid());
     put!(text, "Uid:\t{}\t{}\t{}\t{}\n", who.uid, who.euid, who.suid, who.fsuid);
     put!(text, "Gid:\t{}\t{}\t{}\t{}\n", who.gid, who.egid, who.sgid, who.fsgid);
     put!(text, "FDSize:\t{}\nGroups:\t", thread.map_or(0, descriptor_room));
@@ -220,6 +222,23 @@ fn terminal(subject: &Subject) -> (u64, i32) {
         Some(terminal) => (terminal.device(), terminal.session().1.cast_signed()),
         None => (0, -1),
     }
+}
+
+/// `proc_pid_syscall(5)`. DEVIATION: only the registers of a thread that stands for its tracer are known; another one counts
+/// as running.
+pub(super) fn syscall(subject: &Subject, _: &Caller<'_>) -> Result<Text> {
+    let mut text = Text::default();
+    let thread = subject.thread().ok_or(abi::Errno::ESRCH)?;
+    let regs = thread.tracing.lock().stop.as_ref().map(|stop| *stop.held.regs());
+    match regs {
+        Some(r) if r.orig_rax.cast_signed() >= 0 => {
+            put!(text, "{} {:#x} {:#x} {:#x} ", r.orig_rax, r.rdi, r.rsi, r.rdx);
+            put!(text, "{:#x} {:#x} {:#x} {:#x} {:#x}\n", r.r10, r.r8, r.r9, r.rsp, r.rip);
+        }
+        Some(r) => put!(text, "-1 {:#x} {:#x}\n", r.rsp, r.rip),
+        None => put!(text, "running\n"),
+    }
+    Ok(text)
 }
 
 /// `proc_pid_schedstat(5)`: time on a processor, time waiting for one (not counted here), turns.

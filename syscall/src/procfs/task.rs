@@ -213,6 +213,8 @@ macro_rules! rows {
         file("stat", |s| s.file(0o444, status::stat)),
         file("statm", |s| s.file(0o444, memory::statm)),
         file("maps", |s| s.guarded(0o444, memory::maps)),
+        file("mem", |s| Ok(s.own(Entry::file(0o600, memory::Memory(s.clone()))))),
+        file("syscall", |s| s.guarded(0o400, status::syscall)),
         row("cwd", Kind::Symlink, |s| s.place(|s| Some(s.thread()?.fs().cwd()))),
         row("root", Kind::Symlink, |s| s.place(|s| Some(s.thread()?.fs().root()))),
         row("exe", Kind::Symlink, |s| {

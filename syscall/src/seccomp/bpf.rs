@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 /// Bytes that a program can look at.
+#[expect(clippy::cast_possible_truncation, reason = "64 bytes")]
 const DATA_LEN: u32 = size_of::<SeccompData>() as u32;
 
 /// A program that was checked: it ends, and looks at nothing but the data and memory that it has written.

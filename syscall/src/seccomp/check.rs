@@ -9,7 +9,7 @@ use hal::UserRegs;
 use super::{Filter, Mode};
 use crate::error::Outcome;
 use crate::proc::{self, Thread};
-use crate::{Context, signal};
+use crate::{Context, ptrace, signal};
 
 /// `MAX_ERRNO`
 const ERRNO_MAX: u32 = 4095;
@@ -32,8 +32,15 @@ pub(crate) fn check(cx: &Context<'_>) -> Verdict {
         Mode::Disabled => Verdict::Allow,
         Mode::Strict if STRICT.contains(&number(&cx.regs.borrow())) => Verdict::Allow,
         Mode::Strict => Verdict::Skip(end_thread(cx, SIGKILL)),
-        Mode::Filter(newest) => act(cx, &newest),
+        Mode::Filter(newest) => act(cx, &newest, Seen::First),
     }
+}
+
+/// Whether a tracer has had its say about the call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    First,
+    AfterTracer,
 }
 
 /// LINUX: only the low half of the number counts.
@@ -64,7 +71,7 @@ fn run(newest: &Arc<Filter>, data: &SeccompData) -> u32 {
     strictest
 }
 
-fn act(cx: &Context<'_>, newest: &Arc<Filter>) -> Verdict {
+fn act(cx: &Context<'_>, newest: &Arc<Filter>, seen: Seen) -> Verdict {
     let data = data(&cx.regs.borrow());
     let answer = run(newest, &data);
     let value = answer & SECCOMP_RET_DATA;
@@ -82,15 +89,36 @@ fn act(cx: &Context<'_>, newest: &Arc<Filter>) -> Verdict {
             signal::force_signal(cx.thread, info);
             Verdict::Skip(Outcome::Resume)
         }
-        // Nobody traces and nobody listens.
-        SECCOMP_RET_TRACE | SECCOMP_RET_USER_NOTIF => {
-            Verdict::Skip(Outcome::Return(-i64::from(Errno::ENOSYS.number())))
-        }
+        SECCOMP_RET_TRACE if seen == Seen::AfterTracer => Verdict::Allow,
+        SECCOMP_RET_TRACE => ask_tracer(cx, value),
+        // Nobody listens: a filter with a listener cannot be made.
+        SECCOMP_RET_USER_NOTIF => Verdict::Skip(Outcome::Return(-i64::from(Errno::ENOSYS.number()))),
         SECCOMP_RET_KILL_THREAD if others_live(cx.thread) => Verdict::Skip(end_thread(cx, SIGSYS)),
         _ => {
             proc::exit_group(cx.process(), SIGSYS.cast_unsigned());
             Verdict::Skip(Outcome::Resume)
         }
+    }
+}
+
+/// Stops for the tracer, which may change the call; the filters look at what it made of it.
+fn ask_tracer(cx: &Context<'_>, value: u32) -> Verdict {
+    let unimplemented = Outcome::Return(-i64::from(Errno::ENOSYS.number()));
+    if !ptrace::stop_for_filter(cx, value) {
+        return Verdict::Skip(unimplemented);
+    }
+    let regs = **cx.regs.borrow();
+    #[expect(clippy::cast_possible_truncation, reason = "the number is an int")]
+    let call = number(&regs) as u32;
+    let ending = cx.thread.work_flags().contains(proc::Work::EXIT);
+    if ending || call.cast_signed() < 0 {
+        // The tracer has set the result.
+        return Verdict::Skip(Outcome::Return(regs.rax.cast_signed()));
+    }
+    let mode = cx.thread.seccomp.lock().clone();
+    match mode {
+        Mode::Filter(newest) => act(cx, &newest, Seen::AfterTracer),
+        Mode::Disabled | Mode::Strict => Verdict::Allow,
     }
 }
 

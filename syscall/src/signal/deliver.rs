@@ -1,12 +1,12 @@
 //! Delivery, on the way back to user mode.
 
 use abi::Errno;
-use abi::signal::{SIG_DFL, SIG_IGN, SIGSTOP, SaFlags, Siginfo};
+use abi::signal::{SIG_DFL, SIG_IGN, SIGKILL, SIGSTOP, SaFlags, Siginfo};
 
 use super::mask::{deliverable, dequeue};
 use super::{Action, Default, SignalSet, default_action, frame, send, set_mask};
 use crate::proc::{ExitState, Process, Work, exit_group};
-use crate::{Context, Restart};
+use crate::{Context, Restart, ptrace};
 
 /// `restart_syscall`'s number on x86_64.
 const RESTART_SYSCALL: u64 = 219;
@@ -19,13 +19,26 @@ const CALL_LEN: u64 = 2;
 /// which sets it, and the caller ends the thread.
 pub fn deliver_pending(cx: &Context<'_>, mut restart: Option<Restart>) {
     let thread = cx.thread;
+    if let (Some(restart), true) = (restart, thread.is_traced()) {
+        cx.regs.borrow_mut().rax = restart.code();
+    }
     loop {
         let work = thread.work_flags();
         if work.contains(Work::EXIT) {
             return;
         }
         if work.contains(Work::STOP) {
-            wait_while_stopped(cx);
+            if wait_while_stopped(cx) {
+                restart = Restart::pending(&cx.regs.borrow());
+            }
+            continue;
+        }
+        if work.contains(Work::TRAP) {
+            thread.clear_work(Work::TRAP);
+            if thread.is_traced() {
+                ptrace::interrupt(cx);
+                restart = Restart::pending(&cx.regs.borrow());
+            }
             continue;
         }
         thread.clear_work(Work::SIGNAL);
@@ -34,6 +47,18 @@ pub fn deliver_pending(cx: &Context<'_>, mut restart: Option<Restart>) {
             break;
         }
         let Some(info) = dequeue(thread, SignalSet(!thread.signals.mask())) else { break };
+        let info = if thread.is_traced() {
+            let changed = ptrace::signal_stop(cx, info);
+            restart = Restart::pending(&cx.regs.borrow());
+            let Some(info) = changed else { continue };
+            if info.si_signo == SIGKILL {
+                exit_group(cx.process(), SIGKILL.cast_unsigned());
+                continue;
+            }
+            info
+        } else {
+            info
+        };
         deliver(cx, info, &mut restart);
     }
     if let Some(restart) = restart {
@@ -80,6 +105,7 @@ fn handle(cx: &Context<'_>, info: Siginfo, action: &Action, restart: Option<Rest
             cx.regs.borrow_mut().rax = (-i64::from(Errno::EINTR.number())).cast_unsigned();
         }
     }
+    let stepping = thread.is_traced() && ptrace::hide_step(cx);
     // A critical section is left before the frame keeps its address.
     if thread.has_rseq() && crate::handlers::rseq::resume(cx).is_err() {
         super::fault::force_bad_stack(thread, info.si_signo);
@@ -95,6 +121,9 @@ fn handle(cx: &Context<'_>, info: Siginfo, action: &Action, restart: Option<Rest
         blocked.0 |= SignalSet::of(&[info.si_signo]).0;
     }
     set_mask(thread, blocked);
+    if stepping {
+        ptrace::handler_entered(cx);
+    }
 }
 
 /// Makes the thread carry out the call again, or `restart_syscall` in its place.
@@ -111,16 +140,19 @@ fn go_on_without_handler(cx: &Context<'_>, restart: Restart) {
     }
 }
 
-/// Parks until the process goes on, or ends.
-fn wait_while_stopped(cx: &Context<'_>) {
+/// Parks until the process goes on, or ends; a traced thread, until its tracer says so. Says whether that was so.
+fn wait_while_stopped(cx: &Context<'_>) -> bool {
     loop {
         cx.thread.clear_work(Work::STOP);
         let stopped = {
             let state = cx.process().state.lock();
-            state.stopped.is_some() && state.exit == ExitState::Running
+            state.stopped.filter(|_| state.exit == ExitState::Running)
         };
-        if !stopped || cx.thread.work_flags().contains(Work::EXIT) {
-            return;
+        let ends = cx.thread.work_flags().contains(Work::EXIT);
+        let Some(signal) = stopped.filter(|_| !ends) else { return false };
+        if cx.thread.is_traced() {
+            ptrace::group_stop(cx, signal);
+            return true;
         }
         cx.scheduler().park(None);
     }

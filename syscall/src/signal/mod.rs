@@ -22,6 +22,7 @@ pub(crate) use frame::{return_from_handler, set_alternate_stack};
 pub use mask::{clone_thread, dequeue, leave_to_others, pending, set_mask, with_mask};
 pub use pending::{Pending, Queued};
 pub use send::{notify_orphan, notify_parent, send_group, send_process, send_thread, waiting};
+pub(crate) use send::{notify_tracer, notify_tracer_of_end, queue_stop};
 pub use thread::{AltStack, Continuation, ThreadSignals, Trap};
 
 use crate::proc::exit_group;

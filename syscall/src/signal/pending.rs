@@ -52,6 +52,11 @@ impl Pending {
         self.queue.lock().len()
     }
 
+    /// Returns what waits, the oldest first.
+    pub(crate) fn list(&self) -> alloc::vec::Vec<Siginfo> {
+        self.queue.lock().iter().copied().collect()
+    }
+
     /// Says whether no signal waits.
     pub fn is_empty(&self) -> bool {
         self.set().is_empty()

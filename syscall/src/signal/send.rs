@@ -2,7 +2,7 @@
 
 use abi::signal::{
     CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SI_USER, SIG_IGN, SIGCHLD, SIGCONT,
-    SIGKILL, SIGRTMIN, SaFlags, Siginfo,
+    SIGKILL, SIGRTMIN, SIGSTOP, SaFlags, Siginfo,
 };
 use abi::{Errno, Result};
 use alloc::sync::Arc;
@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 
 use super::{Pending, Queued, SignalSet};
 use crate::proc::{ExitState, Process, Resource, Thread, Work};
+use crate::ptrace;
 
 /// Sends a signal to a process: to one of its threads that does not block it.
 ///
@@ -66,9 +67,10 @@ fn prepare(process: &Process, thread: &Thread, signal: i32) -> bool {
         forget(process, SignalSet::STOP);
         go_on(process);
     }
-    // A blocked signal waits even if it is ignored now: the action may change before it is unblocked.
+    // A blocked signal waits even if it is ignored now: the action may change before it is unblocked. A tracer wants to see
+    // the others, too.
     let handlers = Arc::clone(&process.handlers.lock());
-    thread.signals.blocked().has(signal) || !handlers.get(signal).ignores(signal)
+    thread.signals.blocked().has(signal) || thread.is_traced() || !handlers.get(signal).ignores(signal)
 }
 
 fn forget(process: &Process, signals: SignalSet) {
@@ -127,6 +129,9 @@ fn go_on(process: &Process) {
     };
     for thread in process.threads() {
         thread.task().unpark();
+        if thread.is_traced() {
+            ptrace::job_control_changed(&thread);
+        }
     }
     if let Some(parent) = parent {
         tell_parent(process, &parent, CLD_CONTINUED, SIGCONT);
@@ -135,16 +140,21 @@ fn go_on(process: &Process) {
 
 /// Stops a process: each of its threads when it next returns to user mode.
 pub(super) fn stop(process: &Process, signal: i32) {
+    // LINUX: a parent that traces the process hears of it as its tracer.
+    let tracer = process.threads().iter().find(|t| t.leads()).and_then(|leader| leader.tracer());
     let parent = {
         let mut state = process.state.lock();
         if state.exit != ExitState::Running {
             return;
         }
+        let by_parent = tracer.as_ref().is_some_and(|tracer| {
+            state.parent.upgrade().is_some_and(|parent| Arc::ptr_eq(&parent, tracer.process()))
+        });
         let first = state.stopped.replace(signal.cast_unsigned()).is_none();
         for thread in &state.threads {
             thread.notify(Work::STOP);
         }
-        if first {
+        if first && !by_parent {
             state.report = Some(signal.cast_unsigned() << 8 | 0x7f);
             state.parent.upgrade()
         } else {
@@ -168,11 +178,7 @@ fn tell_parent(child: &Process, parent: &Arc<Process>, code: i32, status: i32) {
 /// Tells a parent of its child's end (`SIGCHLD`); says whether the parent wants no zombie.
 pub fn notify_parent(child: &Process, parent: &Process, wait_status: u32) -> bool {
     let signal = child.exit_signal;
-    let (code, status) = match wait_status & 0x7f {
-        0 => (CLD_EXITED, (wait_status >> 8 & 0xff).cast_signed()),
-        signal if wait_status & 0x80 != 0 => (CLD_DUMPED, signal.cast_signed()),
-        signal => (CLD_KILLED, signal.cast_signed()),
-    };
+    let (code, status) = end_code(wait_status);
     if signal == 0 {
         return false;
     }
@@ -183,6 +189,49 @@ pub fn notify_parent(child: &Process, parent: &Process, wait_status: u32) -> boo
         let _ = send_process(parent, child_info(child, signal, code, status));
     }
     ignored || signal == SIGCHLD && action.flags.contains(SaFlags::SA_NOCLDWAIT)
+}
+
+/// Tells a tracer of a stop, unless it does not want to know.
+pub(crate) fn notify_tracer(thread: &Thread, tracer: &Arc<Process>, code: i32, status: i32) {
+    let handlers = Arc::clone(&tracer.handlers.lock());
+    let action = handlers.get(SIGCHLD);
+    if action.handler != SIG_IGN && !action.flags.contains(SaFlags::SA_NOCLDSTOP) {
+        let _ = send_process(tracer, thread_info(thread, code, status));
+    }
+    tracer.child_events.wake(hal::Readiness::IN);
+}
+
+/// Tells a tracer of a thread's end; says whether it does not want to wait for it.
+pub(crate) fn notify_tracer_of_end(thread: &Thread, tracer: &Process, wait_status: u32) -> bool {
+    let (code, status) = end_code(wait_status);
+    let handlers = Arc::clone(&tracer.handlers.lock());
+    let action = handlers.get(SIGCHLD);
+    let ignored = action.handler == SIG_IGN;
+    if !ignored {
+        let _ = send_process(tracer, thread_info(thread, code, status));
+    }
+    ignored || action.flags.contains(SaFlags::SA_NOCLDWAIT)
+}
+
+/// Puts the signal in front that a new tracee starts with; the thread does not run yet.
+pub(crate) fn queue_stop(thread: &Thread) {
+    thread.signals.pending.force(Siginfo::kill(SIGSTOP, SI_USER, 0, 0));
+    thread.add_work(Work::SIGNAL);
+}
+
+fn end_code(wait_status: u32) -> (i32, i32) {
+    match wait_status & 0x7f {
+        0 => (CLD_EXITED, (wait_status >> 8 & 0xff).cast_signed()),
+        signal if wait_status & 0x80 != 0 => (CLD_DUMPED, signal.cast_signed()),
+        signal => (CLD_KILLED, signal.cast_signed()),
+    }
+}
+
+fn thread_info(thread: &Thread, code: i32, status: i32) -> Siginfo {
+    let time = thread.task().cpu_time();
+    let ticks = |ns: u64| (ns / 10_000_000).cast_signed();
+    let uid = thread.credentials().uid;
+    Siginfo::child(code, thread.tid().cast_signed(), uid, status, ticks(time.user_ns), ticks(time.system_ns))
 }
 
 fn child_info(child: &Process, signal: i32, code: i32, status: i32) -> Siginfo {

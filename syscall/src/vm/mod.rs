@@ -18,6 +18,7 @@ mod lock;
 mod map;
 mod protect;
 mod remap;
+mod remote;
 mod report;
 mod source;
 #[cfg(test)]

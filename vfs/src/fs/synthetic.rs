@@ -17,8 +17,8 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use abi::{Errno, Result};
-use hal::Clock;
 use hal::sync::{Lock, rank};
+use hal::{Clock, Dest};
 
 use crate::types::{FileSystemStatus, Kind, SetAttributes, Time};
 use crate::{Caller, FileSystem, LinkTarget, Node, Remember};
@@ -34,6 +34,13 @@ pub trait File: Send + Sync {
     /// # Errors
     /// Whatever `read(2)` shall answer, such as `ESRCH` for a process that has gone.
     fn read(&self, caller: &Caller<'_>) -> Result<Vec<u8>>;
+
+    /// Reads at an offset, for a file whose contents are not made at once: the memory of a process. `None` leaves it to
+    /// [`File::read`].
+    fn read_at(&self, offset: u64, to: &mut Dest<'_>, caller: &Caller<'_>) -> Option<Result<usize>> {
+        let _ = (offset, to, caller);
+        None
+    }
 
     /// Takes what one `write(2)` brought, at most [`WRITE_MAX`] bytes; returns how many bytes count as written.
     ///

@@ -324,6 +324,9 @@ impl Node for Opening {
     }
 
     fn read_at(&self, offset: u64, to: &mut Dest<'_>) -> Result<usize> {
+        if let Some(result) = self.file.read_at(offset, to, &self.caller()) {
+            return result;
+        }
         let contents = self.contents(offset)?;
         match usize::try_from(offset).ok().and_then(|at| contents.get(at..)) {
             Some(rest) if !rest.is_empty() => to.push(rest),
