@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::signal::{SI_TIMER, SIGBUS, SIGFPE, SIGILL, SIGRTMIN, SIGSEGV, SIGSYS, SIGTRAP, Siginfo};
@@ -53,7 +54,7 @@ impl Pending {
     }
 
     /// Returns what waits, the oldest first.
-    pub(crate) fn list(&self) -> alloc::vec::Vec<Siginfo> {
+    pub(crate) fn list(&self) -> Vec<Siginfo> {
         self.queue.lock().iter().copied().collect()
     }
 
