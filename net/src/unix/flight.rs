@@ -24,6 +24,11 @@ use crate::Passed;
 #[derive(Default)]
 pub(super) struct Flight {
     state: Lock<State, { rank::LEAF }>,
+    /// Files that nobody took, to be let go of one after the other. A socket among them may hold others in its queue,
+    /// and so on: closing each within the closing of the last would need a stack as deep as the chain.
+    lost: Lock<Vec<Passed>, { rank::LEAF }>,
+    /// Somebody lets go of them.
+    closing: AtomicBool,
     /// Somebody looks for cycles: closing what was found must not start again.
     collecting: AtomicBool,
 }
@@ -119,6 +124,7 @@ impl Drop for Rights {
     fn drop(&mut self) {
         if !self.list.is_empty() {
             self.settle(self.list.len());
+            self.domain.flight.let_go(core::mem::take(&mut self.list));
         }
     }
 }
@@ -127,6 +133,20 @@ impl Flight {
     /// Returns how many files of a user are under way.
     pub(super) fn of_user(&self, user: u32) -> u64 {
         self.state.lock().users.get(&user).copied().unwrap_or(0)
+    }
+
+    /// Lets go of files that nobody took.
+    fn let_go(&self, mut files: Vec<Passed>) {
+        self.lost.lock().append(&mut files);
+        // Whoever adds while another is at it leaves the rest to that one, which looks again after it has said it is done.
+        while !self.lost.lock().is_empty() && !self.closing.swap(true, Ordering::SeqCst) {
+            loop {
+                let file = self.lost.lock().pop();
+                let Some(file) = file else { break };
+                drop(file);
+            }
+            self.closing.store(false, Ordering::SeqCst);
+        }
     }
 
     /// Empties the queues of sockets that nobody can reach any more.

@@ -140,3 +140,23 @@ fn the_urgent_byte_stands_apart() {
     assert_eq!((got.len, buffer[0]), (1, b'c'));
     assert_eq!(receive(&*b, 10), Err(Errno::EAGAIN));
 }
+
+#[test]
+fn a_long_chain_of_sockets_is_closed_without_a_deep_stack() {
+    /// An open file that is a socket.
+    struct File(#[expect(dead_code, reason = "only held")] Arc<dyn Socket>);
+    let net = net();
+    let (mut first, mut second) = pair(&net, SOCK_DGRAM);
+    for _ in 0..20_000 {
+        // The old pair's receiving end, with what is in its queue, goes into the queue of the next.
+        let (a, b) = pair(&net, SOCK_DGRAM);
+        let mut message = Outgoing::default();
+        message.ancillary.rights.push(Arc::new(File(second)));
+        a.send(&mut Source::kernel(b"x"), &mut message).expect("room");
+        (first, second) = (a, b);
+    }
+    drop(first);
+    drop(second);
+    assert_eq!(net.unix().in_flight(0), 0);
+    assert!(net.unix().list().is_empty());
+}
