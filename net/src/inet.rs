@@ -4,6 +4,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use core::sync::atomic::Ordering;
 
 use abi::socket::*;
 use abi::{Errno, Result};
@@ -83,6 +84,28 @@ pub(crate) fn check_local(net: &Net, address: IpAddr, options: &IpOptions) -> Re
         || net.is_local(address)
         || net.is_broadcast(address);
     if fine { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
+}
+
+/// Binds a socket to an interface by its name; an empty one ends that (`SO_BINDTODEVICE`).
+///
+/// # Errors
+/// `ENODEV`; `EPERM` if it is bound and the caller may not use raw sockets.
+pub(crate) fn bind_to_device(net: &Net, common: &Common, value: &[u8], who: &Identity) -> Result<()> {
+    let end = value.iter().position(|&b| b == 0).unwrap_or(value.len());
+    let name = &value[..end];
+    if common.interface.load(Ordering::Relaxed) != 0 && !who.net_raw {
+        return Err(Errno::EPERM);
+    }
+    let index = if name.is_empty() { 0 } else { net.interface_named(name).ok_or(Errno::ENODEV)?.index };
+    common.interface.store(index, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Returns the name of the interface that a socket is bound to, with its NUL; nothing if it is bound to none.
+pub(crate) fn bound_device(net: &Net, common: &Common) -> Vec<u8> {
+    let index = common.interface.load(Ordering::Relaxed);
+    let interface = if index == 0 { None } else { net.interface(index) };
+    interface.map_or_else(Vec::new, |interface| [interface.name.as_bytes(), b"\0"].concat())
 }
 
 /// A group that a socket is in.

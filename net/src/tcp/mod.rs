@@ -4,6 +4,7 @@
 //! [`TcpSocket`] is the application's hold on it, whose end closes the connection. Within the machine two sockets are
 //! joined directly ([`local`]). [`table`] says what a segment belongs to.
 
+mod actions;
 pub(crate) mod connection;
 mod cookies;
 mod input;

@@ -1,3 +1,4 @@
+#![expect(clippy::cast_possible_truncation, reason = "parts of random numbers")]
 //! Connections against each other over a link that loses, doubles, delays and reorders, and against smoltcp's.
 
 use alloc::collections::BTreeMap;
@@ -415,23 +416,24 @@ fn random_segments_never_panic() {
             let Some(connection) = &mut world.sides[index].connection else { continue };
             let any = numbers.next();
             let near = |base: Seq, n: u64| {
-                if n % 4 == 0 { Seq(n as u32) } else { base + (n >> 8) as usize % 3000 - 1500 }
+                if n.is_multiple_of(4) { Seq(n as u32) } else { base + (n >> 8) as usize % 3000 - 1500 }
             };
             let segment = Segment {
                 seq: near(connection.receive_next, numbers.next()),
-                ack: (any % 5 != 0).then(|| near(connection.una, numbers.next())),
+                ack: (!any.is_multiple_of(5)).then(|| near(connection.una, numbers.next())),
                 flags: Flags::from_bits_truncate((numbers.next() % 256) as u8),
                 window: numbers.next() as u16,
                 urgent: numbers.next() as u16,
-                mss: (any % 3 == 0).then_some(numbers.next() as u16),
-                scale: (any % 7 == 0).then_some(numbers.next() as u8),
-                sack_permitted: any % 2 == 0,
+                mss: any.is_multiple_of(3).then_some(numbers.next() as u16),
+                scale: any.is_multiple_of(7).then_some(numbers.next() as u8),
+                sack_permitted: any.is_multiple_of(2),
                 sacks: [
                     Some((near(connection.una, numbers.next()), near(connection.una, numbers.next()))),
                     None,
                     None,
                 ],
-                timestamp: (any % 2 == 0).then_some((connection.timestamp_recent, numbers.next() as u32)),
+                timestamp: (any.is_multiple_of(2))
+                    .then_some((connection.timestamp_recent, numbers.next() as u32)),
             };
             let payload = vec![1; (numbers.next() % 2000) as usize];
             let _ = connection.input(now, &segment, &payload);

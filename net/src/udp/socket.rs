@@ -6,15 +6,18 @@ use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::Ordering;
 
 use abi::socket::{
-    AF_INET6, IPPROTO_UDP, IPV6_V6ONLY, MsgFlags, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM, SOL_IP, SOL_IPV6,
-    SOL_SOCKET, SOL_UDP, UDP_CORK, UDP_GRO, UDP_NO_CHECK6_RX, UDP_NO_CHECK6_TX, UDP_SEGMENT,
+    AF_INET6, IPPROTO_UDP, IPV6_V6ONLY, MsgFlags, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM,
+    SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_UDP, UDP_CORK, UDP_GRO, UDP_NO_CHECK6_RX, UDP_NO_CHECK6_TX,
+    UDP_SEGMENT,
 };
 use abi::{Errno, Result};
 use hal::{Dest, Readiness, Source, WaitQueue};
 
 use super::table::Claim;
 use super::{Datagram, Inner, OVERHEAD, Sending, Udp};
-use crate::inet::{check_local, int, no_address, of_int, show_address, take_address};
+use crate::inet::{
+    bind_to_device, bound_device, check_local, int, no_address, of_int, show_address, take_address,
+};
 use crate::{
     Address, Ancillary, Common, ENDED_READ, ENDED_WRITE, Identity, Incoming, Net, Outgoing, Shutdown, Socket,
     any,
@@ -414,8 +417,12 @@ impl Socket for UdpSocket {
         let udp = &self.0;
         let mut inner = udp.state.lock();
         match level {
+            SOL_SOCKET if name == SO_BINDTODEVICE => bind_to_device(&udp.net, &udp.common, value, who)?,
             SOL_SOCKET => {
-                if let (SO_REUSEADDR | SO_REUSEPORT, Some(local)) = (name, inner.local) {
+                if !matches!(name, SO_REUSEADDR | SO_REUSEPORT) {
+                    return Err(Errno::ENOPROTOOPT);
+                }
+                if let Some(local) = inner.local {
                     let common = &udp.common;
                     udp.net.udp.change(common.id, local.port(), |claim, _| {
                         claim.reuse = common.is(&common.reuse_address);
@@ -459,6 +466,7 @@ impl Socket for UdpSocket {
     fn option(&self, level: i32, name: i32) -> Result<Vec<u8>> {
         let inner = self.0.state.lock();
         match (level, name) {
+            (SOL_SOCKET, SO_BINDTODEVICE) => Ok(bound_device(&self.0.net, &self.0.common)),
             (SOL_UDP, UDP_CORK) => of_int(i32::from(inner.corked)),
             (SOL_UDP, UDP_SEGMENT) => of_int(i32::from(inner.segment)),
             (SOL_UDP, UDP_GRO) => of_int(i32::from(inner.joins)),

@@ -1,7 +1,7 @@
 //! Filters of system calls: `seccomp(2)`.
 //!
 //! A thread with a mode or filters has [`Entry::SECCOMP`](crate::proc::Entry), so that the way into its calls leads
-//! through [`check`]; other threads pay nothing. A child inherits the chain, and a new program keeps it.
+//! through `check`; other threads pay nothing. A child inherits the chain, and a new program keeps it.
 
 mod bpf;
 mod check;
