@@ -21,6 +21,7 @@ mod icmp;
 mod inet;
 mod ingress;
 mod interface;
+mod ip_options;
 mod loopback;
 mod neighbor;
 mod net;

@@ -8,7 +8,7 @@ use abi::ptrace::*;
 use abi::seccomp::AUDIT_ARCH_X86_64;
 use abi::signal::{SIGKILL, Siginfo};
 use abi::{Errno, Result};
-use hal::{UserAddr, UserRange};
+use hal::{USER_END, UserAddr, UserRange};
 use zerocopy::IntoBytes;
 
 use crate::decode::{In, Out, UserPtr};
@@ -412,6 +412,12 @@ fn copy_between(
         return Err(Errno::EINVAL.into());
     }
     let local = ranges(cx, local)?;
+    // LINUX: the caller's own buffers are checked before anybody looks for the process (`import_iovec`).
+    let outside =
+        |range: &UserRange| range.start.0.checked_add(range.len as u64).is_none_or(|end| end > USER_END);
+    if local.iter().any(outside) {
+        return Err(Errno::EFAULT.into());
+    }
     let total: usize = local.iter().fold(0, |sum, range| sum.saturating_add(range.len));
     if total == 0 {
         return Ok(0);
