@@ -121,6 +121,7 @@ pub fn start(
         limits: &limits,
         personality: if config.no_aslr { ADDR_NO_RANDOMIZE } else { 0 },
         ids: (0, 0),
+        tracer: None,
     };
     let program = loading
         .open(&cwd, &path, Follow::Yes, false)

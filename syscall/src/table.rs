@@ -493,9 +493,9 @@ syscalls! {
     [307 269] sendmmsg => socket::sys_sendmmsg(Fd, UserPtr<Mmsghdr, InOut>, u32, Flags) : Full;
     [308 268] setns : Absent("no namespaces in a single-application machine");
     [309 168] getcpu => sched::sys_getcpu(UserPtr<u32, Out>, UserPtr<u32, Out>, UserAddr) : Full;
-    [310 270] process_vm_readv => ptrace::sys_process_vm_readv(i32, UserPtr<abi::fs::Iovec, In>, usize, UserPtr<abi::fs::Iovec, In>, usize, u64) : Full;
-    [311 271] process_vm_writev => ptrace::sys_process_vm_writev(i32, UserPtr<abi::fs::Iovec, In>, usize, UserPtr<abi::fs::Iovec, In>, usize, u64) : Full;
-    [312 272] kcmp => ptrace::sys_kcmp(i32, i32, i32, u64, u64) : Partial("no I/O contexts, undo lists and epoll targets");
+    [310 270] process_vm_readv => remote::sys_process_vm_readv(i32, UserPtr<abi::fs::Iovec, In>, usize, UserPtr<abi::fs::Iovec, In>, usize, u64) : Full;
+    [311 271] process_vm_writev => remote::sys_process_vm_writev(i32, UserPtr<abi::fs::Iovec, In>, usize, UserPtr<abi::fs::Iovec, In>, usize, u64) : Full;
+    [312 272] kcmp => remote::sys_kcmp(i32, i32, i32, u64, u64) : Partial("no I/O contexts, undo lists and epoll targets");
     [313 273] finit_module : Absent("kernel modules and other kernels have no place here");
     [314 274] sched_setattr => sched::sys_sched_setattr(i32, UserAddr, Flags) : Partial("no SCHED_DEADLINE, no utilisation clamps; real-time policies get the most weight, not strict priority");
     [315 275] sched_getattr => sched::sys_sched_getattr(i32, UserAddr, u32, Flags) : Full;

@@ -22,6 +22,7 @@ pub(crate) mod numa;
 pub(crate) mod poll;
 pub(crate) mod prctl;
 pub(crate) mod ptrace;
+pub(crate) mod remote;
 pub(crate) mod rseq;
 pub(crate) mod sched;
 pub(crate) mod seccomp;

@@ -38,6 +38,7 @@ pub fn exec(
         limits: &limits,
         personality: cx.process().state.lock().personality,
         ids: (cx.process().pid(), cx.thread.tid()),
+        tracer: cx.thread.tracer(),
     };
     let file = program::open(cx, &loading, at, &path, flags)?;
     let args = read_vector(cx, argv)?;

@@ -14,7 +14,7 @@ use loader::plan::{LoadPlan, Operation, Role, StackProt};
 use loader::{ElfError, FileBytes, script, stack};
 use vfs::{Follow, MountOptions, Walk};
 
-use super::{Credentials, FsContext, Limits, Resource};
+use super::{Capability, Credentials, FsContext, Limits, Resource, Thread};
 use crate::decode::{Fd, Flags};
 use crate::system::System;
 use crate::vm::{self, MapRequest, Vm, VmLayout};
@@ -125,6 +125,8 @@ pub struct Loading<'a> {
     pub personality: u32,
     /// The caller's process and thread number, for `/proc/self` and `/proc/thread-self`; 0 for the kernel.
     pub ids: (u32, u32),
+    /// Who traces the caller.
+    pub tracer: Option<Arc<Thread>>,
 }
 
 impl Loading<'_> {
@@ -313,7 +315,10 @@ impl Loading<'_> {
         let old = self.credentials;
         let mut new = old.clone();
         let permissions = file.place.node().permissions();
-        let may_gain = !old.no_new_privs && !file.place.mount.options().contains(MountOptions::NO_SUID);
+        // A tracer must not get hold of what it could not do itself.
+        let traced = self.tracer.as_ref().is_some_and(|t| !t.credentials().can(Capability::SysPtrace));
+        let may_gain =
+            !old.no_new_privs && !traced && !file.place.mount.options().contains(MountOptions::NO_SUID);
         if may_gain && permissions.mode & 0o4000 != 0 {
             new.euid = permissions.uid;
         }

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 /// Bytes that a program can look at.
-#[expect(clippy::cast_possible_truncation, reason = "64 bytes")]
-const DATA_LEN: u32 = size_of::<SeccompData>() as u32;
+const DATA_LEN: u32 = 64;
+const _: () = assert!(size_of::<SeccompData>() == DATA_LEN as usize);
 
 /// A program that was checked: it ends, and looks at nothing but the data and memory that it has written.
 #[derive(Debug)]

@@ -108,10 +108,8 @@ fn ask_tracer(cx: &Context<'_>, value: u32) -> Verdict {
         return Verdict::Skip(unimplemented);
     }
     let regs = **cx.regs.borrow();
-    #[expect(clippy::cast_possible_truncation, reason = "the number is an int")]
-    let call = number(&regs) as u32;
     let ending = cx.thread.work_flags().contains(proc::Work::EXIT);
-    if ending || call.cast_signed() < 0 {
+    if ending || data(&regs).nr < 0 {
         // The tracer has set the result.
         return Verdict::Skip(Outcome::Return(regs.rax.cast_signed()));
     }
