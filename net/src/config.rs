@@ -335,7 +335,12 @@ impl Net {
         };
         if config.is_local(destination) {
             let loopback = config.interface(LOOPBACK).filter(|i| i.is_up()).ok_or(Errno::ENETUNREACH)?;
-            return Ok(made(loopback, destination, Some(destination), false));
+            // LINUX: all of 127.0.0.0/8 is the machine's, but it speaks from one of these addresses.
+            let own = match destination {
+                IpAddr::V4(v4) if v4.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                other => other,
+            };
+            return Ok(made(loopback, destination, Some(own), false));
         }
         if destination.is_multicast() || destination == IpAddr::V4(Ipv4Addr::BROADCAST) {
             let with_source = source.and_then(|s| config.addresses.iter().find(|a| a.address == s));
@@ -390,7 +395,7 @@ mod tests {
         let path = |to: &str| net.path(address(to), None, 0).map(|p| (p.next_hop, p.source));
         assert_eq!(path("10.0.2.9"), Ok((address("10.0.2.9"), address("10.0.2.15"))));
         assert_eq!(path("8.8.8.8"), Ok((address("10.0.2.2"), address("10.0.2.15"))));
-        assert_eq!(path("127.3.4.5"), Ok((address("127.3.4.5"), address("127.3.4.5"))));
+        assert_eq!(path("127.3.4.5"), Ok((address("127.3.4.5"), address("127.0.0.1"))));
         assert_eq!(path("10.0.2.15"), Ok((address("10.0.2.15"), address("10.0.2.15"))));
         assert_eq!(path("2001:db8::1"), Err(Errno::ENETUNREACH));
         assert_eq!(path("10.0.2.255").unwrap().0, address("255.255.255.255"));

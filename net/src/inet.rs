@@ -21,7 +21,7 @@ pub(crate) fn socket(
     protocol: i32,
     who: &Identity,
 ) -> Result<Arc<dyn Socket>> {
-    if !(0..=i32::from(u8::MAX)).contains(&protocol) && protocol != IPPROTO_MPTCP {
+    if !(0..=IPPROTO_MPTCP).contains(&protocol) {
         return Err(Errno::EINVAL);
     }
     match (kind, protocol) {

@@ -208,6 +208,14 @@ pub trait Socket: Send + Sync + Any {
     /// `ENOTCONN`
     fn peer(&self) -> Result<Address>;
 
+    /// Returns where an accepted connection came from, even if it is over by now (`accept(2)`).
+    ///
+    /// # Errors
+    /// `ENOTCONN`
+    fn origin(&self) -> Result<Address> {
+        self.peer()
+    }
+
     /// Sets an option of a level other than `SOL_SOCKET`, or acts on one of that level that concerns the family
     /// (`setsockopt(2)`). Those of `SOL_SOCKET` that are plain values lie in [`Common`].
     ///

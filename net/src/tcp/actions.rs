@@ -22,6 +22,18 @@ use crate::{ENDED_READ, ENDED_WRITE, Identity, Shutdown};
 /// Ports below this one are for those who may (`net.ipv4.ip_unprivileged_port_start`).
 pub(crate) const FIRST_FREE_PORT: u16 = 1024;
 
+impl Inner {
+    /// Takes the address of a connection that is over back. LINUX: the port is still shown; one that nobody asked for is
+    /// another's to use all the same.
+    pub(super) fn forget_address(&mut self) {
+        if let Some(local) = &mut self.local
+            && !(self.named && self.bound.is_some())
+        {
+            local.set_ip(crate::any(local.is_ipv6()));
+        }
+    }
+}
+
 impl Tcp {
     pub(super) fn claim(&self, inner: &Inner, address: IpAddr, who: &Identity) -> Claim {
         let any = address.is_unspecified();
@@ -40,8 +52,9 @@ impl Tcp {
     pub(super) fn bind_to(self: &Arc<Self>, address: SocketAddr, who: &Identity) -> Result<()> {
         let mut inner = self.state.lock();
         check_local(&self.net, address.ip(), &inner.options.ip)?;
-        if address.ip().is_multicast() {
-            return Err(Errno::EADDRNOTAVAIL);
+        // LINUX: a group of IPv4 passes, though nobody can connect to it.
+        if address.ip().is_multicast() && address.is_ipv6() {
+            return Err(Errno::EINVAL);
         }
         if (1..FIRST_FREE_PORT).contains(&address.port()) && !who.bind_service {
             return Err(Errno::EACCES);
@@ -52,6 +65,7 @@ impl Tcp {
         let claim = self.claim(&inner, address.ip(), who);
         let port = self.net.tcp.bind(self, &claim, address.port(), self.net.random())?;
         inner.bound = Some(port);
+        inner.named = !address.ip().is_unspecified();
         inner.local = Some(SocketAddr::new(address.ip(), port));
         Ok(())
     }
@@ -86,6 +100,11 @@ impl Tcp {
     pub(super) fn connect_to(self: &Arc<Self>, peer: SocketAddr) -> Result<()> {
         let mut inner = self.state.lock();
         match &inner.role {
+            // It was refused in the background, and this call hears of it.
+            Role::Closed if inner.connecting => {
+                drop(inner);
+                return self.connect_result();
+            }
             Role::Idle | Role::Closed => {}
             Role::Listening(_) => return Err(Errno::EISCONN),
             Role::Queued => return Err(Errno::EALREADY),
@@ -248,9 +267,7 @@ impl Tcp {
             return Ok(());
         }
         inner.role = Role::Idle;
-        if inner.bound.is_none() {
-            inner.local = None;
-        }
+        inner.forget_address();
         drop(inner);
         Err(self.common.take_error().unwrap_or(Errno::ECONNABORTED))
     }
@@ -258,27 +275,34 @@ impl Tcp {
     /// Ends the association with the peer (`connect` to `AF_UNSPEC`).
     pub(super) fn disconnect(self: &Arc<Self>) {
         let linger = self.common.linger.swap(0, Ordering::Relaxed);
-        let bound = {
+        let (bound, broken) = {
             let mut inner = self.state.lock();
+            // LINUX: what was still open was broken, and that is told like any reset.
+            let broken = match &inner.role {
+                Role::Local(end) => !end.view().is_over(),
+                Role::Wire(wire) => !matches!(
+                    wire.connection.state(),
+                    State::Closed | State::LastAck | State::Closing | State::TimeWait
+                ),
+                Role::Queued => true,
+                Role::Idle | Role::Listening(_) | Role::Closed => false,
+            };
             if let (Role::Listening(_), Some(port)) = (&inner.role, inner.bound) {
                 let _ = self.net.tcp.set_listening(self.common.id, port, false);
             }
-            inner.bound.take()
+            (inner.bound.take(), broken)
         };
         self.close();
         self.common.linger.store(linger, Ordering::Relaxed);
         let mut inner = self.state.lock();
         (inner.role, inner.peer, inner.bound) = (Role::Idle, None, bound);
-        match (bound, &mut inner.local) {
-            (Some(port), Some(local)) => {
-                let any = crate::any(local.is_ipv6());
-                *local = SocketAddr::new(any, port);
-            }
-            (_, local) => *local = None,
-        }
+        inner.forget_address();
         inner.connecting = false;
         drop(inner);
         let _ = self.common.take_error();
+        if broken {
+            self.common.set_error(Errno::ECONNRESET);
+        }
         self.common.ended.store(0, Ordering::Relaxed);
     }
 
@@ -365,9 +389,9 @@ impl Tcp {
             None => self.receive_from_wire(to, keep, discard),
         };
         match result {
-            Ok(0) | Err(Errno::EAGAIN) => {
+            Ok(0) | Err(Errno::EAGAIN | Errno::ENOTCONN) => {
                 self.common.check_error()?;
-                if self.common.read_ended() {
+                if self.common.read_ended() && !self.common.listens.load(Ordering::Relaxed) {
                     return Ok(0);
                 }
                 result
@@ -462,7 +486,8 @@ impl Tcp {
                     None => Err(Errno::EINVAL),
                 }
             }
-            _ => Err(Errno::ENOTCONN),
+            Role::Listening(_) => Err(Errno::ENOTCONN),
+            Role::Idle | Role::Queued | Role::Closed => Err(Errno::EINVAL),
         }
     }
 
@@ -484,7 +509,7 @@ impl Tcp {
                 self.settle();
                 card.flush();
             }
-            Role::Local(end) => {
+            Role::Local(end) if !end.view().is_over() => {
                 let end = end.clone();
                 drop(inner);
                 if how.read() {
@@ -509,78 +534,16 @@ impl Tcp {
                     listener.close();
                 }
             }
-            _ => return Err(Errno::ENOTCONN),
+            _ => {
+                drop(inner);
+                // LINUX: the directions end all the same.
+                self.common
+                    .end(if how.read() { ENDED_READ } else { 0 } | if how.write() { ENDED_WRITE } else { 0 });
+                self.queue.wake(Readiness::READ | Readiness::WRITE | Readiness::RDHUP | Readiness::HUP);
+                return Err(Errno::ENOTCONN);
+            }
         }
         self.queue.wake(Readiness::READ | Readiness::WRITE | Readiness::RDHUP | Readiness::HUP);
         Ok(())
-    }
-
-    pub(super) fn ready(&self) -> Readiness {
-        let mut ready = Readiness::empty();
-        if self.common.has_error() {
-            ready |= Readiness::ERR;
-        }
-        let inner = self.state.lock();
-        let (read_ended, write_ended) = (self.common.read_ended(), self.common.write_ended());
-        let low = self.common.receive_low.load(Ordering::Relaxed) as usize;
-        match &inner.role {
-            // LINUX: a socket that was never connected is as one that is closed.
-            Role::Idle => ready |= Readiness::WRITE | Readiness::HUP,
-            Role::Queued => {}
-            Role::Closed => {
-                ready |= Readiness::READ | Readiness::WRITE | Readiness::HUP | Readiness::RDHUP;
-            }
-            Role::Listening(listener) => {
-                if listener.is_ready() {
-                    ready |= Readiness::READ;
-                }
-            }
-            Role::Local(end) => {
-                let view = end.view();
-                let over = view.broken || (view.ended || read_ended) && view.finished;
-                if view.readable >= low || view.ended || view.broken || read_ended {
-                    ready |= Readiness::READ;
-                }
-                if view.ended || view.broken || read_ended {
-                    ready |= Readiness::RDHUP;
-                }
-                if over {
-                    ready |= Readiness::HUP;
-                }
-                if view.finished || view.broken || view.room >= (view.unread / 2).max(1) {
-                    ready |= Readiness::WRITE;
-                }
-                if view.urgent {
-                    ready |= Readiness::PRI;
-                }
-            }
-            Role::Wire(wire) => {
-                let connection = &wire.connection;
-                let state = connection.state();
-                if matches!(state, State::SynSent | State::SynReceived) {
-                    return ready;
-                }
-                let ended = connection.at_end() || read_ended;
-                if connection.readable() >= low || ended {
-                    ready |= Readiness::READ;
-                }
-                if ended {
-                    ready |= Readiness::RDHUP;
-                }
-                if state == State::Closed
-                    || ended && (write_ended || connection.fin)
-                    || state == State::TimeWait
-                {
-                    ready |= Readiness::HUP;
-                }
-                if !connection.may_write() || connection.has_room() {
-                    ready |= Readiness::WRITE;
-                }
-                if connection.urgent_byte.is_some() {
-                    ready |= Readiness::PRI;
-                }
-            }
-        }
-        ready
     }
 }

@@ -67,6 +67,13 @@ pub(crate) struct View {
     pub(crate) urgent: bool,
 }
 
+impl View {
+    /// Nothing can be sent any more in either direction.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.broken || self.ended && self.finished
+    }
+}
+
 impl Pair {
     /// Joins two sockets; returns the end of the first and of the second.
     pub(crate) fn join(first: &Arc<Tcp>, second: &Arc<Tcp>, reuse: [bool; 2]) -> (End, End) {
@@ -315,8 +322,8 @@ impl End {
             let mut state = self.outgoing().state.lock();
             state.finished = true;
             if broken {
+                // What arrived before the reset can still be read.
                 state.reset = true;
-                state.bytes.clear();
             }
         }
         if broken && let Some(peer) = self.peer() {

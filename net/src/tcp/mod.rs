@@ -12,6 +12,7 @@ mod listener;
 mod local;
 mod options;
 mod output;
+mod readiness;
 mod reassembly;
 mod recovery;
 pub(crate) mod segment;
@@ -67,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) peer: Option<SocketAddr>,
     /// The port that was claimed by `bind`.
     bound: Option<u16>,
+    /// The address was named by `bind`, too: it stays when the connection ends.
+    named: bool,
     pub(crate) role: Role,
     pub(crate) settings: Settings,
     pub(crate) options: Options,
@@ -172,6 +175,7 @@ impl Tcp {
                 local: None,
                 peer: None,
                 bound: None,
+                named: false,
                 role: Role::Idle,
                 settings,
                 options: Options::default(),
@@ -404,7 +408,11 @@ impl Tcp {
             }
             Role::Queued => {
                 state.role = Role::Closed;
+                let port = state.local.map(|local| local.port());
                 drop(inner);
+                if let Some(port) = port {
+                    self.net.tcp.leave_within(port, self.common.is(&self.common.reuse_address));
+                }
             }
             Role::Idle | Role::Closed => drop(inner),
         }

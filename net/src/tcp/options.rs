@@ -307,7 +307,8 @@ fn state_number(inner: &Inner) -> u8 {
                 (false, false) => TCP_ESTABLISHED,
                 (true, false) => TCP_FIN_WAIT2,
                 (false, true) => TCP_CLOSE_WAIT,
-                (true, true) => TCP_TIME_WAIT,
+                // What waits for old duplicates is no longer the socket.
+                (true, true) => TCP_CLOSE,
             }
         }
     }

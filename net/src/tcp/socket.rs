@@ -107,10 +107,15 @@ impl Socket for TcpSocket {
             Role::Wire(wire) => {
                 is_synchronized(wire.connection.state()) && wire.connection.state() != State::SynReceived
             }
-            Role::Local(end) => !end.view().broken,
+            Role::Local(end) => !end.view().is_over(),
             _ => false,
         };
         let peer = inner.peer.filter(|_| connected).ok_or(Errno::ENOTCONN)?;
+        Ok(show_address(&self.0.common, peer))
+    }
+
+    fn origin(&self) -> Result<Address> {
+        let peer = self.0.state.lock().peer.ok_or(Errno::ENOTCONN)?;
         Ok(show_address(&self.0.common, peer))
     }
 

@@ -152,7 +152,7 @@ fn accept(cx: &Context<'_>, fd: Fd, at: UserAddr, len: UserPtr<i32, InOut>, flag
     let new = patience.wait(cx, socket, || socket.socket().accept())?;
     if !at.is_null() {
         // A connection that has gone already has nobody at its other end.
-        let peer = match new.peer() {
+        let peer = match new.origin() {
             Ok(peer) => peer,
             Err(_) => return Err(Errno::ECONNABORTED.into()),
         };

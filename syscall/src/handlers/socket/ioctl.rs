@@ -7,6 +7,7 @@ use abi::ioctl::{
     FIOGETOWN, FIOSETOWN, SIOCATMARK, SIOCGPGRP, SIOCGSTAMP_NEW, SIOCGSTAMP_OLD, SIOCGSTAMPNS_NEW,
     SIOCGSTAMPNS_OLD, SIOCINQ, SIOCOUTQ, SIOCSPGRP,
 };
+use abi::socket::{AF_INET, AF_INET6};
 use abi::time::{Timespec, Timeval};
 use core::sync::atomic::Ordering;
 use hal::UserAddr;
@@ -32,10 +33,9 @@ pub(in crate::handlers) fn ioctl(
     let socket = file.socket();
     match request {
         SIOCINQ | SIOCOUTQ => {
-            if request == SIOCINQ
-                && file.is_connected_kind()
-                && socket.common().listens.load(Ordering::SeqCst)
-            {
+            // A UNIX socket counts what it has sent whatever it does.
+            let asks = request == SIOCINQ || matches!(file.domain(), AF_INET | AF_INET6);
+            if asks && file.is_connected_kind() && socket.common().listens.load(Ordering::SeqCst) {
                 return Err(Errno::EINVAL.into());
             }
             let (input, output) = socket.pending();
