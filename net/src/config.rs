@@ -8,7 +8,8 @@ use core::sync::atomic::Ordering;
 use abi::{Errno, Result};
 
 use crate::interface::{Interface, LOOPBACK};
-use crate::{Net, any};
+use crate::netlink::{Change, News};
+use crate::{Net, any, flag};
 
 /// An address of an interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +85,23 @@ impl Path {
     pub fn is_local(&self) -> bool {
         self.interface.is_loopback()
     }
+}
+
+/// Returns the route to the network that an address lies in.
+fn network_route(address: &InterfaceAddress) -> Option<Route> {
+    let v4 = address.address.is_ipv4();
+    if address.interface == LOOPBACK || v4 && address.prefix >= 32 {
+        return None;
+    }
+    Some(Route {
+        destination: (address.network(), address.prefix),
+        gateway: None,
+        interface: address.interface,
+        source: v4.then_some(address.address),
+        // LINUX: the route to an IPv6 network has a metric of 256.
+        metric: if v4 { 0 } else { 256 },
+        protocol: 2,
+    })
 }
 
 /// Returns an address without the bits behind the first `prefix`.
@@ -211,19 +229,19 @@ impl Net {
             return Err(Errno::EEXIST);
         }
         config.addresses.push(address);
-        if address.interface != LOOPBACK && (address.prefix < bits || address.address.is_ipv6()) {
-            // LINUX: the route to an IPv6 network has a metric of 256.
-            let metric = if address.address.is_ipv4() { 0 } else { 256 };
-            let source = address.address.is_ipv4().then_some(address.address);
-            let destination = (address.network(), address.prefix);
-            let interface = address.interface;
-            let route = Route { destination, gateway: None, interface, source, metric, protocol: 2 };
-            if !config.routes.contains(&route) {
-                config.routes.push(route);
-            }
+        let mut made = None;
+        if let Some(route) = network_route(&address)
+            && !config.routes.contains(&route)
+        {
+            config.routes.push(route);
+            made = Some(route);
         }
         drop(config);
         self.changed();
+        self.announce(News::Address(address, Change::New));
+        if let Some(route) = made {
+            self.announce(News::Route(route, Change::New));
+        }
         Ok(())
     }
 
@@ -244,6 +262,7 @@ impl Net {
             .addresses
             .iter()
             .any(|a| a.interface == interface && a.address.is_ipv4() == address.is_ipv4());
+        let before = config.routes.clone();
         config.routes.retain(|r| {
             if !left && r.interface == interface && r.destination.0.is_ipv4() == address.is_ipv4() {
                 return false;
@@ -251,8 +270,13 @@ impl Net {
             let own = r.interface == interface && r.destination == network && r.protocol == 2 && !used;
             !own && r.source != Some(address)
         });
+        let lost: Vec<_> = before.into_iter().filter(|r| !config.routes.contains(r)).collect();
         drop(config);
         self.changed();
+        self.announce(News::Address(gone, Change::Gone));
+        for route in lost {
+            self.announce(News::Route(route, Change::Gone));
+        }
         Ok(())
     }
 
@@ -283,18 +307,61 @@ impl Net {
         config.routes.push(route);
         drop(config);
         self.changed();
+        self.announce(News::Route(route, Change::New));
         Ok(())
     }
 
     /// Takes the routes away that `is_it` finds; says whether there was one.
     pub fn remove_routes(&self, is_it: impl Fn(&Route) -> bool) -> bool {
         let mut config = self.config.lock();
-        let before = config.routes.len();
-        config.routes.retain(|r| !is_it(r));
-        let found = config.routes.len() != before;
+        let (gone, left): (Vec<_>, Vec<_>) = config.routes.iter().partition(|r| is_it(r));
+        config.routes = left;
         drop(config);
         self.changed();
-        found
+        for &route in &gone {
+            self.announce(News::Route(route, Change::Gone));
+        }
+        !gone.is_empty()
+    }
+
+    /// Sets those flags of an interface that can be set; one that goes down loses its routes and neighbours, and gets those
+    /// of its addresses back when it comes up.
+    pub fn set_flags(&self, interface: &Interface, flags: u32) {
+        let (was, is) = (interface.is_up(), flags & flag::UP != 0);
+        let before = interface.flags();
+        interface.set_flags(flags);
+        if before == interface.flags() {
+            return;
+        }
+        if was && !is {
+            self.remove_routes(|r| r.interface == interface.index);
+            interface.neighbors.lock().clear();
+        }
+        if !was && is {
+            let own: Vec<_> =
+                self.addresses().into_iter().filter(|a| a.interface == interface.index).collect();
+            for address in own {
+                if let Some(route) = network_route(&address)
+                    && !self.routes().contains(&route)
+                {
+                    self.config.lock().routes.push(route);
+                    self.announce(News::Route(route, Change::New));
+                }
+            }
+        }
+        self.changed();
+        self.announce(News::Link(interface));
+    }
+
+    /// Sets the largest packet of an interface.
+    ///
+    /// # Errors
+    /// `EINVAL` if the interface does not take such.
+    pub fn set_mtu(&self, interface: &Interface, mtu: u32) -> Result<()> {
+        interface.set_mtu(mtu).ok_or(Errno::EINVAL)?;
+        self.changed();
+        self.announce(News::Link(interface));
+        Ok(())
     }
 
     /// Says whether an address is the machine's own.

@@ -127,12 +127,16 @@ impl Interface {
 
     /// Sets the largest packet; `None` if the interface does not take such.
     pub fn set_mtu(&self, mtu: u32) -> Option<()> {
-        let most = self.device.as_ref().map_or(65536, |d| u32::from(d.info().mtu));
-        if !(68..=most).contains(&mtu) {
+        if !(68..=self.most_mtu()).contains(&mtu) {
             return None;
         }
         self.mtu.store(mtu, Ordering::Relaxed);
         Some(())
+    }
+
+    /// Returns the largest value that [`Self::set_mtu`] takes.
+    pub(crate) fn most_mtu(&self) -> u32 {
+        self.device.as_ref().map_or(65536, |d| u32::from(d.info().mtu))
     }
 
     /// Returns the flags (`IFF_*`).

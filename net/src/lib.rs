@@ -25,6 +25,7 @@ mod ip_options;
 mod loopback;
 mod neighbor;
 mod net;
+mod netlink;
 mod rows;
 mod socket;
 mod tcp;

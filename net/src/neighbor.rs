@@ -163,6 +163,11 @@ impl Neighbors {
         self.entries.remove(&address).is_some()
     }
 
+    /// Forgets everything that was not set by hand.
+    pub(crate) fn clear(&mut self) {
+        self.entries.retain(|_, e| e.permanent);
+    }
+
     /// Returns whom to ask again, the frames whose neighbour did not answer, and whether to come back.
     pub(crate) fn tick(&mut self, now: u64) -> (Vec<IpAddr>, Vec<Vec<u8>>, bool) {
         let (mut ask, mut lost, mut wait) = (Vec::new(), Vec::new(), false);

@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::Waker;
 
-use abi::socket::{AF_INET, AF_INET6, AF_MAX, AF_UNIX, SOCK_PACKET};
+use abi::socket::{AF_INET, AF_INET6, AF_MAX, AF_NETLINK, AF_UNIX, SOCK_PACKET};
 use abi::{Errno, Result};
 use hal::sync::{Lock, rank};
 use hal::{Clock, Entropy, NetDevice, NetEvents};
@@ -18,7 +18,7 @@ use crate::config::{Config, InterfaceAddress};
 use crate::fragments::Fragments;
 use crate::ingress::Batch;
 use crate::interface::{Interface, LOOPBACK};
-use crate::{Identity, Socket, inet, loopback, tcp, udp, unix};
+use crate::{Identity, Socket, inet, loopback, netlink, tcp, udp, unix};
 
 /// What the network needs of the machine.
 #[derive(Clone, Copy)]
@@ -36,6 +36,7 @@ pub struct Net {
     pub(crate) generation: AtomicU32,
     pub(crate) tcp: tcp::Table,
     pub(crate) udp: udp::Table,
+    pub(crate) netlink: netlink::Table,
     pub(crate) fragments: Lock<Fragments, { rank::NET_TABLE }>,
     pub(crate) loopback: loopback::Queue,
     /// Identification of the next packet that may be cut.
@@ -65,6 +66,7 @@ impl Net {
             generation: AtomicU32::new(0),
             tcp: tcp::Table::new(secret[0]),
             udp: udp::Table::default(),
+            netlink: netlink::Table::default(),
             fragments: Lock::default(),
             loopback: loopback::Queue::default(),
             ident: AtomicU32::new(u32::from(bytes[31]) << 8),
@@ -137,6 +139,7 @@ impl Net {
         match u16::try_from(domain) {
             Ok(AF_UNIX) => unix::socket(self, kind, protocol),
             Ok(family @ (AF_INET | AF_INET6)) => inet::socket(self, family, kind, protocol, who),
+            Ok(AF_NETLINK) => netlink::create(self, kind, protocol),
             _ => Err(Errno::EAFNOSUPPORT),
         }
     }
@@ -200,6 +203,7 @@ impl NetEvents for Receiver {
     fn link_changed(&self) {
         if let Some(net) = self.net.upgrade() {
             net.generation.fetch_add(1, Ordering::AcqRel);
+            net.announce(netlink::News::Link(&self.interface));
         }
     }
 }

@@ -224,7 +224,7 @@ syscalls! {
     [ 38 103] setitimer => timer::sys_setitimer(i32, UserPtr<Itimerval, In>, UserPtr<Itimerval, Out>) : Full;
     [ 39 172] getpid => identity::sys_getpid() : Full;
     [ 40  71] sendfile => splice::sys_sendfile(Fd, Fd, UserPtr<i64, InOut>, usize) : Full;
-    [ 41 198] socket => socket::sys_socket(i32, u32, i32) : Partial("AF_UNIX, AF_INET and AF_INET6 streams and datagrams; no raw, packet, netlink and vsock sockets yet");
+    [ 41 198] socket => socket::sys_socket(i32, u32, i32) : Partial("AF_UNIX, AF_INET and AF_INET6 streams and datagrams, netlink's routes; no raw, ping, packet and vsock sockets yet");
     [ 42 203] connect => socket::sys_connect(Fd, UserAddr, i32) : Full;
     [ 43 202] accept => socket::sys_accept(Fd, UserAddr, UserPtr<i32, InOut>) : Full;
     [ 44 206] sendto => socket::sys_sendto(Fd, InBuf, Flags, UserAddr, i32) : Full;

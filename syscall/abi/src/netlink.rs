@@ -58,7 +58,8 @@ consts! {
         IFLA_IFALIAS = 20, IFLA_NUM_VF = 21, IFLA_STATS64 = 23, IFLA_AF_SPEC = 26, IFLA_GROUP = 27,
         IFLA_EXT_MASK = 29, IFLA_PROMISCUITY = 30, IFLA_NUM_TX_QUEUES = 31, IFLA_NUM_RX_QUEUES = 32,
         IFLA_CARRIER = 33, IFLA_CARRIER_CHANGES = 35, IFLA_GSO_MAX_SEGS = 40, IFLA_GSO_MAX_SIZE = 41,
-        IFLA_MIN_MTU = 50, IFLA_MAX_MTU = 51,
+        IFLA_CARRIER_UP_COUNT = 47, IFLA_CARRIER_DOWN_COUNT = 48, IFLA_MIN_MTU = 50, IFLA_MAX_MTU = 51,
+        IFLA_ALT_IFNAME = 53, IFLA_PERM_ADDRESS = 54, IFLA_INET6_FLAGS = 1,
     }
 }
 
@@ -66,7 +67,7 @@ consts! {
     /// Attributes of an address.
     u16 {
         IFA_UNSPEC = 0, IFA_ADDRESS = 1, IFA_LOCAL = 2, IFA_LABEL = 3, IFA_BROADCAST = 4, IFA_ANYCAST = 5,
-        IFA_CACHEINFO = 6, IFA_MULTICAST = 7, IFA_FLAGS = 8,
+        IFA_CACHEINFO = 6, IFA_MULTICAST = 7, IFA_FLAGS = 8, IFA_RT_PRIORITY = 9, IFA_PROTO = 11,
     }
 }
 
@@ -83,7 +84,7 @@ consts! {
     u16 {
         RTA_UNSPEC = 0, RTA_DST = 1, RTA_SRC = 2, RTA_IIF = 3, RTA_OIF = 4, RTA_GATEWAY = 5,
         RTA_PRIORITY = 6, RTA_PREFSRC = 7, RTA_METRICS = 8, RTA_MULTIPATH = 9, RTA_CACHEINFO = 12,
-        RTA_TABLE = 15, RTA_MARK = 16, RTA_PREF = 20,
+        RTA_TABLE = 15, RTA_MARK = 16, RTA_PREF = 20, RTA_UID = 25,
     }
 }
 
@@ -95,6 +96,7 @@ consts! {
         RT_SCOPE_NOWHERE = 0xff, RTN_UNSPEC = 0, RTN_UNICAST = 1, RTN_LOCAL = 2, RTN_BROADCAST = 3,
         RTN_ANYCAST = 4, RTN_MULTICAST = 5, RTN_BLACKHOLE = 6, RTN_UNREACHABLE = 7, RTPROT_UNSPEC = 0,
         RTPROT_REDIRECT = 1, RTPROT_KERNEL = 2, RTPROT_BOOT = 3, RTPROT_STATIC = 4, RTPROT_DHCP = 16,
+        RTPROT_RA = 9,
     }
 }
 
@@ -105,6 +107,44 @@ consts! {
         RTMGRP_IPV4_MROUTE = 0x20, RTMGRP_IPV4_ROUTE = 0x40, RTMGRP_IPV4_RULE = 0x80,
         RTMGRP_IPV6_IFADDR = 0x100, RTMGRP_IPV6_MROUTE = 0x200, RTMGRP_IPV6_ROUTE = 0x400,
         RTMGRP_IPV6_IFINFO = 0x800, RTMGRP_IPV6_PREFIX = 0x20000,
+    }
+}
+
+consts! {
+    /// Flags of a route, and how many metrics it may have.
+    u32 {
+        RTM_F_NOTIFY = 0x100, RTM_F_CLONED = 0x200, RTM_F_LOOKUP_TABLE = 0x1000, RTM_F_FIB_MATCH = 0x2000,
+        RTEXT_FILTER_SKIP_STATS = 8,
+    }
+}
+
+consts! {
+    /// Attributes of a neighbour.
+    u16 {
+        NDA_DST = 1, NDA_LLADDR = 2, NDA_CACHEINFO = 3, NDA_PROBES = 4, NDA_IFINDEX = 8,
+    }
+}
+
+consts! {
+    /// Attributes of a rule.
+    u16 {
+        FRA_PRIORITY = 6, FRA_SUPPRESS_PREFIXLEN = 14, FRA_TABLE = 15, FRA_PROTOCOL = 21,
+    }
+}
+
+consts! {
+    /// States of a neighbour.
+    u16 {
+        NUD_INCOMPLETE = 1, NUD_REACHABLE = 2, NUD_STALE = 4, NUD_DELAY = 8, NUD_PROBE = 0x10,
+        NUD_FAILED = 0x20, NUD_NOARP = 0x40, NUD_PERMANENT = 0x80,
+    }
+}
+
+consts! {
+    /// Multicast groups of `NETLINK_ROUTE`, by number.
+    u32 {
+        RTNLGRP_LINK = 1, RTNLGRP_NEIGH = 3, RTNLGRP_IPV4_IFADDR = 5, RTNLGRP_IPV4_ROUTE = 7,
+        RTNLGRP_IPV6_IFADDR = 9, RTNLGRP_IPV6_ROUTE = 11,
     }
 }
 
@@ -182,6 +222,15 @@ structs! {
 
     /// Lifetimes of an address.
     IfaCacheinfo = "struct ifa_cacheinfo" { ifa_prefered: u32, ifa_valid: u32, cstamp: u32, tstamp: u32 }
+
+    /// Lifetimes of a route.
+    RtaCacheinfo = "struct rta_cacheinfo" {
+        rta_clntref: u32, rta_lastuse: u32, rta_expires: i32, rta_error: u32, rta_used: u32, rta_id: u32, rta_ts: u32,
+        rta_tsage: u32,
+    }
+
+    /// When a neighbour was heard of.
+    NdaCacheinfo = "struct nda_cacheinfo" { ndm_confirmed: u32, ndm_used: u32, ndm_updated: u32, ndm_refcnt: u32 }
 
     /// A request about a network device (`netdevice(7)`).
     Ifreq = "libc:struct ifreq" { ifr_name: [u8; 16], _data: [u8; 24] }

@@ -74,6 +74,7 @@
 #include <linux/if_link.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
+#include <linux/fib_rules.h>
 #include <linux/if_packet.h>
 #include <linux/if_ether.h>
 #include <linux/errqueue.h>
