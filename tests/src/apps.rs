@@ -17,6 +17,8 @@ struct App {
     stdin: Option<String>,
     /// Whether its output differs from run to run.
     status_only: bool,
+    /// Whether it takes too long for every run.
+    full_only: bool,
 }
 
 /// The stage.
@@ -26,7 +28,8 @@ pub fn run(cx: &Context, report: &Report) {
         report.each(&apps, 2, |app| {
             // Some lines ask for a machine type of their own, and run once.
             let own = machine::type_of(&app.options);
-            if own.is_none_or(|own| own == *kind || !cx.full) {
+            let wanted = cx.full || !app.full_only;
+            if wanted && own.is_none_or(|own| own == *kind || !cx.full) {
                 let name = machine::check_name(&format!("apps/{}", app.name), own.unwrap_or(kind));
                 report.check(cx, &name, || check(cx, app, own.unwrap_or(kind)));
             }
@@ -52,11 +55,12 @@ fn parse(line: &str) -> Option<App> {
     let (command, stdin) =
         command.rsplit_once(" < ").map_or((command, None), |(c, f)| (c, Some(f.to_owned())));
     Some(App {
-        name: name.trim_end_matches('?').to_owned(),
+        name: name.trim_end_matches(['?', '!']).to_owned(),
         options: words(options),
         command: words(command),
         stdin,
         status_only: name.ends_with('?'),
+        full_only: name.ends_with('!'),
     })
 }
 
@@ -80,7 +84,7 @@ fn resolve(name: &str, dir: &Path) -> Option<PathBuf> {
 fn check(cx: &Context, app: &App, kind: &str) -> Outcome {
     // Both sides see the same path, so the folder is made anew for each.
     let dir = cx.scratch().join("apps").join(&app.name);
-    if let Err(problem) = data(&dir) {
+    if let Err(problem) = prepare(cx, app, &dir) {
         return Outcome::Failed(problem);
     }
     let Some(program) = app.command.first().and_then(|name| resolve(name, &dir)) else {
@@ -97,7 +101,7 @@ fn check(cx: &Context, app: &App, kind: &str) -> Outcome {
         Ok(output) => output,
         Err(problem) => return Outcome::Failed(problem),
     };
-    if let Err(problem) = data(&dir) {
+    if let Err(problem) = prepare(cx, app, &dir) {
         return Outcome::Failed(problem);
     }
     let machine = match Machine::new(cx, Duration::from_secs(180)) {
@@ -126,6 +130,17 @@ fn check(cx: &Context, app: &App, kind: &str) -> Outcome {
     };
     let _ = std::fs::remove_dir_all(&dir);
     outcome
+}
+
+/// Makes the folder, with the scripts where the command names one.
+fn prepare(cx: &Context, app: &App, dir: &Path) -> Result<(), String> {
+    data(dir)?;
+    if !app.command.iter().any(|word| word.starts_with("scripts/")) {
+        return Ok(());
+    }
+    let mut copy = std::process::Command::new("cp");
+    copy.arg("-r").arg(cx.root.join("tests/apps")).arg(dir.join("scripts"));
+    command::must(&mut copy, Duration::from_secs(10)).map(drop)
 }
 
 const PANGRAMS: &str = "\
