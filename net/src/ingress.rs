@@ -9,6 +9,7 @@ use hal::RxInfo;
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
 
 use crate::Net;
+use crate::fragments::Key;
 use crate::interface::Interface;
 use crate::tcp::Tcp;
 use crate::wire::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IpHeader, protocol};
@@ -86,12 +87,15 @@ impl Net {
         }
     }
 
-    /// Says whether a packet to this address is ours.
-    fn takes(&self, interface: &Interface, destination: IpAddr) -> bool {
+    /// Says whether a packet to this address is ours, and if so whether it goes to many.
+    fn takes(&self, interface: &Interface, destination: IpAddr) -> Option<bool> {
         if destination.is_multicast() {
-            return interface.is_member(destination);
+            return interface.is_member(destination).then_some(true);
         }
-        self.is_local(destination) || self.is_broadcast(destination)
+        if self.is_local(destination) {
+            return Some(false);
+        }
+        self.is_broadcast(destination).then_some(true)
     }
 
     fn take_v4(
@@ -111,10 +115,11 @@ impl Net {
         let martian = source.is_multicast()
             || source.is_broadcast()
             || !interface.is_loopback() && (source.is_loopback() || destination.is_loopback());
-        if martian || !self.takes(interface, IpAddr::V4(destination)) {
+        if martian {
             return;
         }
-        let to_many = to_many || destination.is_multicast() || self.is_broadcast(IpAddr::V4(destination));
+        let Some(many) = self.takes(interface, IpAddr::V4(destination)) else { return };
+        let to_many = to_many || many;
         let header = IpHeader {
             source: IpAddr::V4(source),
             destination: IpAddr::V4(destination),
@@ -126,19 +131,15 @@ impl Net {
         let total = usize::from(packet.total_len());
         let payload = packet.payload();
         let whole = &bytes[..total.min(bytes.len())];
+        let checked = info.checksum_good;
+        let received = Received { interface, header, payload, packet: whole, checked, to_many };
         if packet.more_frags() || packet.frag_offset() > 0 {
             let key = (header.source, header.destination, header.protocol, u32::from(packet.ident()));
             let offset = usize::from(packet.frag_offset());
-            let joined = self.fragments.lock().take(self.now(), key, offset, packet.more_frags(), payload);
-            if let Some(joined) = joined {
-                let received =
-                    Received { interface, header, payload: &joined, packet: whole, checked: false, to_many };
-                self.dispatch(&received, batch);
-            }
+            self.take_part(&received, key, offset, packet.more_frags(), batch);
             return;
         }
-        let checked = info.checksum_good;
-        self.dispatch(&Received { interface, header, payload, packet: whole, checked, to_many }, batch);
+        self.dispatch(&received, batch);
     }
 
     fn take_v6(
@@ -153,9 +154,10 @@ impl Net {
         let (source, destination) = (packet.src_addr(), packet.dst_addr());
         let martian = source.is_multicast()
             || !interface.is_loopback() && (source.is_loopback() || destination.is_loopback());
-        if martian || !self.takes(interface, IpAddr::V6(destination)) {
+        if martian {
             return;
         }
+        let Some(many) = self.takes(interface, IpAddr::V6(destination)) else { return };
         let whole = &bytes[..(40 + usize::from(packet.payload_len())).min(bytes.len())];
         let mut header = IpHeader {
             source: IpAddr::V6(source),
@@ -165,7 +167,7 @@ impl Net {
             traffic_class: packet.traffic_class(),
             dont_fragment: true,
         };
-        let to_many = to_many || destination.is_multicast();
+        let to_many = to_many || many;
         let mut rest = packet.payload();
         // Headers that may stand between (RFC 8200, section 4); more than a few are nobody's.
         for _ in 0..8 {
@@ -194,18 +196,9 @@ impl Net {
                     }
                     let id = u32::from_be_bytes([a, b, c, d]);
                     let key = (header.source, header.destination, next, id);
-                    let joined = self.fragments.lock().take(self.now(), key, offset, more, part);
-                    if let Some(joined) = joined {
-                        let received = Received {
-                            interface,
-                            header,
-                            payload: &joined,
-                            packet: whole,
-                            checked: false,
-                            to_many,
-                        };
-                        self.dispatch(&received, batch);
-                    }
+                    let received =
+                        Received { interface, header, payload: part, packet: whole, checked: false, to_many };
+                    self.take_part(&received, key, offset, more, batch);
                     return;
                 }
                 _ => break,
@@ -213,6 +206,22 @@ impl Net {
         }
         let checked = info.checksum_good;
         self.dispatch(&Received { interface, header, payload: rest, packet: whole, checked, to_many }, batch);
+    }
+
+    /// Takes a part of a packet, and the packet once it is whole.
+    fn take_part(
+        self: &Arc<Self>,
+        part: &Received<'_>,
+        key: Key,
+        offset: usize,
+        more: bool,
+        batch: &mut Batch,
+    ) {
+        let joined = self.fragments.lock().take(self.now(), key, offset, more, part.payload);
+        if let Some(joined) = joined {
+            // The card has seen parts only.
+            self.dispatch(&Received { payload: &joined, checked: false, ..*part }, batch);
+        }
     }
 
     fn dispatch(self: &Arc<Self>, received: &Received<'_>, batch: &mut Batch) {

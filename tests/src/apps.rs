@@ -77,8 +77,7 @@ fn resolve(name: &str, dir: &Path) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(dir.join(name.trim_start_matches("./")));
     }
-    let path = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    path.iter().map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
+    machine::find_program(name)
 }
 
 fn check(cx: &Context, app: &App, kind: &str) -> Outcome {

@@ -74,14 +74,17 @@ impl Machine {
     }
 }
 
+/// Where the tool and the programs that it starts look for a program without a path.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Finds a program's file as the tool does.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    PATH.split(':').map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
+}
+
 /// The environment that the tool gives to programs, for the run on the host.
 pub fn host_command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs([
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("HOME", "/root"),
-        ("TERM", "dumb"),
-        ("LANG", "C.UTF-8"),
-    ]);
+    command.env_clear().envs([("PATH", PATH), ("HOME", "/root"), ("TERM", "dumb"), ("LANG", "C.UTF-8")]);
     command
 }

@@ -1,13 +1,13 @@
 //! Servers, unmodified: each entry of `servers.list` runs here and in the machine, and clients here ask both the same.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::{self, Output, difference, words};
-use crate::machine::host_command;
+use crate::machine::{find_program, host_command};
 use crate::stage::{Context, Outcome, Report};
 
 /// How much higher the host's port is that leads to the machine's.
@@ -61,11 +61,6 @@ fn parse(list: &str) -> Vec<Server> {
     servers
 }
 
-fn find(name: &str) -> Option<PathBuf> {
-    let path = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    path.iter().map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
-}
-
 /// A server that runs, and is ended whatever becomes of the check.
 struct Running(Child);
 
@@ -116,7 +111,7 @@ fn fill(text: &str, dir: &Path, port: u16) -> String {
 fn client(line: &str, dir: &Path, port: u16, limit: Duration) -> Result<Output, String> {
     let line = words(&fill(line, dir, port));
     let (program, args) = line.split_first().ok_or("a client without a command")?;
-    let path = find(program).ok_or_else(|| format!("{program} is not installed"))?;
+    let path = find_program(program).ok_or_else(|| format!("{program} is not installed"))?;
     command::run(host_command(&path).args(args).current_dir(dir), b"", limit)
 }
 
@@ -140,7 +135,7 @@ fn ask(server: &Server, dir: &Path, port: u16) -> Result<Vec<Output>, String> {
 fn check(cx: &Context, server: &Server) -> Outcome {
     let dir = cx.scratch().join("servers").join(server.name.replace('/', "-"));
     let line = words(&fill(&server.command, &dir, server.port));
-    let Some(program) = line.first().and_then(|name| find(name)) else {
+    let Some(program) = line.first().and_then(|name| find_program(name)) else {
         return Outcome::Skipped(format!("{} is not installed", line.first().map_or("", String::as_str)));
     };
     compare(cx, server, &dir, &program, &line).map_or_else(Outcome::Failed, |()| Outcome::Passed)

@@ -172,7 +172,7 @@ impl Tcp {
         };
         let key = Key::new(local, peer);
         let mut settings = inner.settings;
-        settings.mss = settings.mss.max(Tcp::mss_of(&path, ip)).min(Tcp::mss_of(&path, ip));
+        settings.mss = Tcp::mss_of(&path, ip);
         if inner.options.max_segment != 0 {
             settings.mss = settings.mss.min(inner.options.max_segment);
         }
@@ -324,8 +324,7 @@ impl Tcp {
                 }
                 Role::Wire(wire) => wire,
                 Role::Queued => return Err(Errno::EAGAIN),
-                Role::Closed => return Err(Errno::EPIPE),
-                Role::Idle | Role::Listening(_) => return Err(Errno::EPIPE),
+                Role::Closed | Role::Idle | Role::Listening(_) => return Err(Errno::EPIPE),
             };
             match wire.connection.state() {
                 State::SynSent | State::SynReceived => return Err(Errno::EAGAIN),

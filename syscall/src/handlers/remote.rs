@@ -3,17 +3,15 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use abi::fs::Iovec;
+use abi::fs::{IOV_MAX, Iovec};
 use abi::{Errno, Result};
-use hal::{USER_END, UserAddr, UserRange};
+use hal::{UserAddr, UserRange};
 
+use super::io::read_vector;
 use super::ptrace::find;
 use crate::decode::{Fd, In, UserPtr};
 use crate::proc::{ExitState, Thread};
 use crate::{Context, SysResult, ptrace};
-
-/// Longest vector of ranges (`UIO_MAXIOV`).
-const RANGES_MAX: usize = 1024;
 
 /// `process_vm_readv(2)`.
 pub(crate) fn sys_process_vm_readv(
@@ -47,8 +45,9 @@ enum Direction {
     Write,
 }
 
+/// Copies the list of the other process's ranges in; whether they can be there shows when they are copied.
 fn ranges(cx: &Context<'_>, (vector, count): (UserPtr<Iovec, In>, usize)) -> Result<Vec<UserRange>> {
-    if count > RANGES_MAX {
+    if count > IOV_MAX {
         return Err(Errno::EINVAL);
     }
     let list = vector.read_many(cx, count)?;
@@ -75,13 +74,8 @@ fn copy_between(
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let local = ranges(cx, local)?;
-    // LINUX: the caller's own buffers are checked before anybody looks for the process (`import_iovec`).
-    let outside =
-        |range: &UserRange| range.start.0.checked_add(range.len as u64).is_none_or(|end| end > USER_END);
-    if local.iter().any(outside) {
-        return Err(Errno::EFAULT.into());
-    }
+    // LINUX: the caller's own buffers are checked before anybody looks for the process.
+    let local = read_vector(cx, local.0, local.1)?;
     let total: usize = local.iter().fold(0, |sum, range| sum.saturating_add(range.len));
     if total == 0 {
         return Ok(0);
